@@ -1,0 +1,319 @@
+"""plan and run: which parts a recipe wants, why, and the loop that builds them."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from curate import layouts, tasks
+from curate.card import Card, load_card, read_yaml
+from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, project_key, resolve
+from curate.errors import CurateError, RecipeError, UsageError
+from curate.execute.child import Limits
+from curate.execute.local import LocalExecutor
+from curate.ledger import Ledger, Shortfall, judge, ledger_of
+from curate.recipe import Recipe, load_recipe, recipe_of_card
+from curate.schema import CATALOG_TABLES, TABLES, Reason
+from curate.stages import STAGES, Run, Stage, stage_named
+from curate.stages.base import RealPaths
+from curate.store.commit import PartWriter, replace_file, retire
+from curate.store.freshness import Freshness, cache_folder
+from curate.store.part import WHOLE, Part, Sidecar, Sidecars, differences
+from curate.terms import check_terms
+
+__all__ = ["Built", "PartRunner", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
+
+_POISON: Final = {"crash": Reason.DECODER_CRASH, "time": Reason.TIME_LIMIT, "memory": Reason.MEMORY_LIMIT}
+
+ROOTS_FILE: Final = "roots.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One wanted part and what is to be done about it."""
+
+    part: Part
+    state: Literal["done", "missing", "stale", "waiting"]
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All wanted parts. Those behind a part that is not done are `waiting`: what they need is not known yet."""
+
+    parts: tuple[Planned, ...]
+
+    def in_state(self, state: str) -> list[Planned]:
+        """The parts in one state."""
+        return [planned for planned in self.parts if planned.state == state]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a build tells whoever watches: a stage begins, an item starts, a part is done."""
+
+    stage: str
+    parts_done: int
+    parts_wanted: int
+    item: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did."""
+
+    ledger: Ledger
+    shortfalls: tuple[Shortfall, ...]
+    built: dict[str, int]  # stage -> parts built now
+    kept: dict[str, int]  # stage -> parts that were current
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+
+def load(path: Path, data_root: Path | None, limit: int | None = None) -> Corpus:
+    """A recipe, or a card as a recipe of its own, with all that it names.
+
+    Raises:
+        CurateError: see `errors`; nothing was read but cards and recipes.
+    """
+    recipe = _recipe_at(path)
+    if limit is not None:
+        entries = tuple(msgspec.structs.replace(entry, limit=limit) for entry in recipe.sources)
+        recipe = msgspec.structs.replace(recipe, sources=entries)
+    corpus = resolve(recipe, data_root)
+    for source in corpus.sources:
+        check_card(source.card)
+    for entry in recipe.tasks:
+        tasks.make_task(entry.name, entry.options, {}, variants=entry.variants)
+    return corpus
+
+
+def check_card(card: Card) -> None:
+    """Everything about a card that can be judged without its data.
+
+    Raises:
+        CardError: a layout, an option or a licence that does not exist.
+    """
+    layouts.check_card(card)
+    check_terms(card)
+
+
+def _recipe_at(path: Path) -> Recipe:
+    raw = read_yaml(path, RecipeError)
+    if isinstance(raw, dict) and "sources" not in raw and "id" in raw and "images" in raw:
+        card = load_card(path)
+        return recipe_of_card(card, path, tasks.task_names())
+    return load_recipe(path)
+
+
+def plan(corpus: Corpus, out: Path) -> Plan:
+    """What a build would do, and why."""
+    run = _run(corpus, out, project_key())
+    found: list[Planned] = []
+    for stage in STAGES:
+        open_upstream = [
+            planned.part for planned in found if planned.state != "done" and planned.part.stage in stage.after
+        ]
+        for part in _wanted(stage, run, found):
+            held_by = next((upstream for upstream in open_upstream if _stands_on(part, upstream)), None)
+            if held_by is not None:
+                found.append(Planned(part, "waiting", (f"{held_by} comes first",)))
+            else:
+                found.append(_state(stage, run, part))
+    return Plan(tuple(found))
+
+
+def _wanted(stage: Stage, run: Run, found: list[Planned]) -> list[Part]:
+    """The stage's parts; of a source that is not scanned yet, one that stands for all."""
+    unscanned = {
+        planned.part.source for planned in found if planned.part.stage == "scan" and planned.state == "missing"
+    }
+    if not unscanned or WHOLE in {part.source for part in _whole_parts(stage)}:
+        return stage.parts(run)
+    scanned = tuple(source for source in run.corpus.sources if source.id not in unscanned)
+    known = Run(msgspec.structs.replace(run.corpus, sources=scanned), run.key, run.out, run.sidecars, run.freshness)
+    return sorted([*stage.parts(known), *(Part(stage.name, source) for source in unscanned)])
+
+
+def _whole_parts(stage: Stage) -> list[Part]:
+    return [Part(stage.name)] if stage.name in ("group", "catalog") else []
+
+
+def _stands_on(part: Part, upstream: Part) -> bool:
+    """True where `part` reads what `upstream` writes."""
+    if WHOLE in (part.source, upstream.source):
+        return True
+    return part.source == upstream.source and (upstream.bucket is None or part.bucket in (None, upstream.bucket))
+
+
+def _state(stage: Stage, run: Run, part: Part) -> Planned:
+    sidecar = run.sidecars.get(part)
+    if sidecar is None:
+        return Planned(part, "missing", ("not built yet",))
+    reasons = differences(sidecar, stage.fingerprint(run, part), stage.inputs(run, part))
+    return Planned(part, "stale" if reasons else "done", tuple(reasons))
+
+
+def _run(corpus: Corpus, out: Path, key: ProjectKey) -> Run:
+    return Run(corpus, key, out, Sidecars(out), Freshness(cache_folder(out)))
+
+
+class PartRunner:
+    """Builds one part after another in a worker. Made once per worker from what all jobs share."""
+
+    def __init__(self, shared: Any) -> None:
+        self._corpus = msgspec.convert(shared["corpus"], Corpus)
+        self._out = Path(shared["out"])
+        self._key = project_key()
+        self._paths: dict[str, RealPaths] = {}
+
+    def __call__(self, job: Any, beat: Callable[[str], None]) -> None:
+        """Build the job's part and commit it."""
+        part = Part(job["stage"], job["source"], job["bucket"])
+        stage = stage_named(part.stage)
+        poisoned = {key: _POISON[why] for key, why in job.get("poisoned", {}).items()}
+        run = Run(
+            self._corpus,
+            self._key,
+            self._out,
+            Sidecars(self._out),
+            Freshness(cache_folder(self._out)),
+            poisoned,
+            self._paths,
+        )
+        build_part(stage, run, part, beat)
+
+
+def run_for(recipe_path: Path, out: Path, data_root: Path | None) -> Run:
+    """What a command needs that looks at an output and its sources together."""
+    return _run(load(recipe_path, data_root), out, project_key())
+
+
+def build_part(stage: Stage, run: Run, part: Part, beat: Callable[[str], None]) -> Sidecar:
+    """Build and commit one part here and now."""
+    catalog = stage.name == "catalog"
+    with PartWriter(run.out, part, CATALOG_TABLES if catalog else TABLES, "catalog" if catalog else "") as writer:
+        inputs = stage.build(run, part, writer, beat)
+        return writer.commit(stage.fingerprint(run, part), inputs)
+
+
+def build(
+    recipe_path: Path,
+    out: Path,
+    data_root: Path | None = None,
+    *,
+    jobs: int | None = None,
+    limit: int | None = None,
+    only_stage: str | None = None,
+    part_range: tuple[int, int] | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Built:
+    """Build what is wanted and absent or stale; what was committed stays whatever happens.
+
+    `only_stage` builds that stage alone; `part_range` the parts from A up to B of its full sorted list.
+
+    Raises:
+        CurateError: see `errors`.
+    """
+    corpus = load(recipe_path, data_root, limit)
+    return build_corpus(corpus, out, jobs=jobs, only_stage=only_stage, part_range=part_range, progress=progress)
+
+
+def build_corpus(
+    corpus: Corpus,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    only_stage: str | None = None,
+    part_range: tuple[int, int] | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Built:
+    """`build` for a corpus that is loaded already."""
+    began = time.monotonic()
+    if only_stage is not None and only_stage not in [stage.name for stage in STAGES]:
+        raise UsageError(f"no stage {only_stage!r}; the stages are {', '.join(stage.name for stage in STAGES)}")
+    key = project_key()
+    _claim(corpus, out, key)
+    run = _run(corpus, out, key)
+    built: dict[str, int] = {}
+    kept: dict[str, int] = {}
+    workers = jobs or os.cpu_count() or 1
+    shared = msgspec.json.encode({"corpus": corpus, "out": str(out)})
+    with contextlib.ExitStack() as stack:
+        executors: dict[bool, LocalExecutor] = {}
+        for stage in STAGES:
+            if only_stage not in (None, stage.name):
+                continue
+            wanted = stage.parts(run)
+            if part_range is not None:
+                wanted = wanted[slice(*part_range)]
+            else:
+                _retire_unwanted(run, stage, wanted)
+            todo = [part for part in wanted if _state(stage, run, part).state != "done"]
+            built[stage.name], kept[stage.name] = len(todo), len(wanted) - len(todo)
+            if todo:
+                if stage.isolated not in executors:
+                    limits = Limits() if stage.isolated else Limits(None, None)
+                    count = workers if stage.isolated else min(workers, len(todo))
+                    call = "curate.build:PartRunner"
+                    executors[stage.isolated] = stack.enter_context(LocalExecutor(count, call, shared, limits))
+                _run_parts(executors[stage.isolated], run, stage, todo, progress)
+    ledger = ledger_of(run.sidecars.listed())
+    shortfalls = judge(ledger, corpus) if only_stage is None else ()
+    return Built(ledger, shortfalls, built, kept, time.monotonic() - began, _notes(corpus, key, run))
+
+
+def _run_parts(
+    executor: LocalExecutor, run: Run, stage: Stage, todo: list[Part], progress: Callable[[Progress], None]
+) -> None:
+    progress(Progress(stage.name, 0, len(todo)))
+    jobs: Iterator[dict[str, Any]] = (
+        {"stage": part.stage, "source": part.source, "bucket": part.bucket} for part in todo
+    )
+    done = 0
+    for job, _ in executor.run(jobs, lambda key: progress(Progress(stage.name, done, len(todo), key))):
+        done += 1
+        run.sidecars.forget(Part(job["stage"], job["source"], job["bucket"]))
+        progress(Progress(stage.name, done, len(todo)))
+
+
+def _claim(corpus: Corpus, out: Path, key: ProjectKey) -> None:
+    """Say in the output what it is; refuse a folder that is something else."""
+    description = corpus.described(key)
+    target = out / CORPUS_FILE
+    if target.is_file():
+        before = msgspec.json.decode(target.read_bytes())
+        if before.get("recipe", {}).get("name") != corpus.recipe.name:
+            raise UsageError(
+                f"{out} holds the corpus {before.get('recipe', {}).get('name')!r}, not {corpus.recipe.name!r}; choose another --out"
+            )
+    elif out.is_dir() and any(out.iterdir()) and not (out / "parts").is_dir():
+        raise UsageError(f"{out} is not empty and holds no corpus; choose another --out")
+    replace_file(target, description)
+    roots = {source.id: source.root for source in corpus.sources}
+    replace_file(cache_folder(out) / ROOTS_FILE, msgspec.json.encode(roots))
+
+
+def _retire_unwanted(run: Run, stage: Stage, wanted: list[Part]) -> None:
+    keep = set(wanted)
+    gone = [sidecar.part for sidecar in run.sidecars.listed(stage.name) if sidecar.part not in keep]
+    retire(run.out, gone)
+    for part in gone:
+        run.sidecars.forget(part)
+
+
+def _notes(corpus: Corpus, key: ProjectKey, run: Run) -> tuple[str, ...]:
+    notes = []
+    if key.is_public:
+        notes.append(
+            "subject tokens use the public demonstration key; set CURATE_KEY_FILE for data that are not public"
+        )
+    for source in corpus.sources:
+        if source.card.subject.none is not None:
+            notes.append(f"{source.id}: no subject key ({source.card.subject.none}); each image is a group of its own")
+    return tuple(notes)

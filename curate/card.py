@@ -1,0 +1,254 @@
+"""Source cards: what one dataset is, where its images and labels lie and what its silence means.
+
+A card is YAML below `catalogs/` (or anywhere) and holds everything that Python would otherwise hold. Unknown keys are
+errors with a suggestion, so that a misspelt `exhaustive` cannot silently mean `false`.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import yaml
+
+from curate.errors import CardError, CurateError
+from curate.schema import Annotator, Reason, World
+
+__all__ = [
+    "Card",
+    "Concept",
+    "Images",
+    "LabelSet",
+    "Source",
+    "Split",
+    "Subject",
+    "Terms",
+    "convert_strictly",
+    "load_card",
+    "parse_card",
+    "read_yaml",
+]
+
+T = TypeVar("T")
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A frozen model that refuses keys it does not know."""
+
+
+class Source(Struct, frozen=True):
+    """Where the dataset comes from."""
+
+    home: str
+    version: str | None = None
+    cite: str | None = None
+
+
+class Terms(Struct, frozen=True):
+    """What the licence allows, quoted. What is null is decided from the licence in `terms`; unknown blocks publishing."""
+
+    licence: str  # an SPDX expression, or LicenseRef-...
+    quote: str
+    read_at: str
+    deidentified: bool | None = None
+    remote_llm: bool | None = None
+    redistribute: bool | None = None
+
+
+class Images(Struct, frozen=True):
+    """Which files are images. A glob may go through an archive as if it were a folder: `images.zip/train/*.png`."""
+
+    glob: str | list[str]
+    column: str | None = None  # the glob names Parquet files and the images lie in this column
+    keep_metadata: bool = False  # the card vouches for EXIF and text segments; else they are stripped losslessly
+    exif_rotated: bool = False  # the labels were drawn after EXIF rotation
+    header: dict[str, str] = {}  # asset column -> DICOM keyword: {modality: Modality, view: ViewPosition}
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """The patterns as a tuple, however the card wrote them."""
+        return (self.glob,) if isinstance(self.glob, str) else tuple(self.glob)
+
+
+class Concept(Struct, frozen=True):
+    """A label's standard name, with a code where the card knows one."""
+
+    name: str
+    code: str | None = None
+    system: str | None = None
+
+
+class LabelSet(Struct, frozen=True):
+    """One set of labels and how it lies on disk. `options` are the keys that only its layout understands."""
+
+    layout: str
+    name: str
+    files: tuple[str, ...] = ()
+    world: World = World.OPEN
+    exhaustive: bool = False
+    annotator: Annotator = Annotator.HUMAN
+    language: str = "en"
+    concepts: dict[str, Concept | None] | None = None  # null: any label is its own concept; label -> null: ignored
+    options: dict[str, Any] = {}
+
+
+class Subject(Struct, frozen=True):
+    """How an item's subject is known: exactly one of the four."""
+
+    none: str | None = None  # why there is none
+    column: str | None = None  # of the table that names the images
+    pattern: str | None = None  # with a group `subject`, searched in the path (and member) below the root
+    header: str | None = None  # a DICOM keyword
+    missing: Literal["reject", "alone"] = "reject"  # what becomes of an item for which the rule finds nothing
+
+    def __post_init__(self) -> None:
+        given = [key for key in ("none", "column", "pattern", "header") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"say exactly one of none, column, pattern, header; found {given or 'nothing'}")
+        _check_pattern(self.pattern, "subject")
+
+
+class Split(Struct, frozen=True):
+    """How the source's own split is known: exactly one of the three."""
+
+    lists: str | None = None  # files of image names or stems, one a line: lists/{split}.txt
+    column: str | None = None
+    pattern: str | None = None  # with a group `split`, searched in the path below the root
+
+    def __post_init__(self) -> None:
+        given = [key for key in self.__struct_fields__ if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"say exactly one of lists, column, pattern; found {given or 'nothing'}")
+        _check_pattern(self.pattern, "split")
+        if self.lists is not None and "{split}" not in self.lists:
+            raise ValueError("lists must name the place of the split's name as {split}")
+
+
+class Card(Struct, frozen=True):
+    """One public dataset."""
+
+    id: str
+    title: str
+    source: Source
+    terms: Terms
+    images: Images
+    subject: Subject
+    modality: str | None = None
+    anatomy: str | None = None
+    view: str | None = None
+    labels: tuple[LabelSet, ...] = ()
+    study: Subject | None = None
+    split: Split | None = None
+    ignores: tuple[str, ...] = ()  # globs of files that are known and not wanted
+    paths_identify: bool | None = None  # tokens instead of paths; null: true where headers are read
+    expects: dict[str, int] = {}  # unit -> how many must be met, refused ones included
+    expected_rejects: dict[Reason, int] = {}
+    notes: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.id):
+            raise ValueError(f"id must be lower-case letters, digits, '.', '_' and '-', got {self.id!r}")
+        names = [label_set.name for label_set in self.labels]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"two label sets are called {repeated}; give each a `name` of its own")
+
+    @property
+    def reads_headers(self) -> bool:
+        """True where scan opens the DICOM header of every image."""
+        in_header = any(rule is not None and rule.header is not None for rule in (self.subject, self.study))
+        return in_header or bool(self.images.header) or any(labels.layout == "headers" for labels in self.labels)
+
+    @property
+    def hides_paths(self) -> bool:
+        """True where paths below the data root may name a person, so that tables carry tokens instead."""
+        return self.reads_headers if self.paths_identify is None else self.paths_identify
+
+
+_LABEL_SET_KEYS = frozenset(LabelSet.__struct_fields__) - {"options"}
+
+
+def load_card(path: Path) -> Card:
+    """The card in a YAML file.
+
+    Raises:
+        CardError: the file is not there, is not YAML, or says something that a card cannot say.
+    """
+    return parse_card(read_yaml(path, CardError), str(path))
+
+
+def parse_card(raw: object, where: str) -> Card:
+    """A card from plain YAML values; `where` names it in errors."""
+    if not isinstance(raw, dict):
+        raise CardError(f"{where}: a card is a mapping of keys, found {type(raw).__name__}")
+    labels = raw.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(entry, dict) for entry in labels):
+        raise CardError(f"{where}: `labels` is a list of mappings, each with a `layout`")
+    return convert_strictly({**raw, "labels": [_label_set(entry) for entry in labels]}, Card, where, CardError)
+
+
+def _label_set(entry: dict[str, Any]) -> dict[str, Any]:
+    known = {key: value for key, value in entry.items() if key in _LABEL_SET_KEYS}
+    known["options"] = {key: value for key, value in entry.items() if key not in _LABEL_SET_KEYS}
+    known.setdefault("name", entry.get("layout"))
+    if isinstance(known.get("files"), str):
+        known["files"] = [known["files"]]
+    if isinstance(known.get("concepts"), dict):
+        known["concepts"] = {
+            str(label): {"name": concept} if isinstance(concept, str) else concept
+            for label, concept in known["concepts"].items()
+        }
+    return known
+
+
+def read_yaml(path: Path, error: type[CurateError]) -> object:
+    """What a YAML file says, by the safe loader."""
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise error(f"{path}{place}: not valid YAML ({getattr(problem, 'problem', None) or 'unreadable'})") from None
+
+
+def convert_strictly(raw: object, model: type[T], where: str, error: type[CurateError]) -> T:
+    """`raw` as `model`; an unknown key is an error that names the nearest known one."""
+    try:
+        return msgspec.convert(raw, model, strict=True)
+    except msgspec.ValidationError as problem:
+        raise error(f"{where}: {_explain(str(problem), model)}") from None
+
+
+def _explain(message: str, model: type[Any]) -> str:
+    found = re.search(r"unknown field `(?P<key>[^`]+)`", message)
+    if not found:
+        return message
+    known = sorted(_all_keys(model))
+    near = difflib.get_close_matches(found["key"], known, n=1)
+    remedy = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+    return f"{message}; {remedy}"
+
+
+def _all_keys(model: Any, seen: frozenset[Any] = frozenset()) -> set[str]:
+    keys: set[str] = set()
+    if isinstance(model, type) and issubclass(model, msgspec.Struct) and model not in seen:
+        for field in msgspec.structs.fields(model):
+            keys.add(field.encode_name)
+            keys |= _all_keys(field.type, seen | {model})
+    for argument in getattr(model, "__args__", ()):
+        keys |= _all_keys(argument, seen)
+    return keys
+
+
+def _check_pattern(pattern: str | None, group: str) -> None:
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as problem:
+        raise ValueError(f"pattern is not a regular expression: {problem}") from None
+    if group not in groups:
+        raise ValueError(f"pattern needs a group (?P<{group}>...)")

@@ -1,0 +1,96 @@
+"""Query a built corpus: DuckDB views and Polars lazy frames over the files that sidecars name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from curate.corpus import described
+from curate.errors import UsageError
+from curate.schema import CATALOG_TABLES, IMAGES
+from curate.store.part import Part, Sidecars
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars
+
+__all__ = ["Catalog", "catalog_files", "connect", "open_catalog", "query"]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A built corpus as Polars lazy frames, one per table of the catalog; `images` too, which is not byte-free."""
+
+    assets: "polars.LazyFrame"
+    annotations: "polars.LazyFrame"
+    groups: "polars.LazyFrame"
+    pairs: "polars.LazyFrame"
+    rejects: "polars.LazyFrame"
+    parts: "polars.LazyFrame"
+    images: "polars.LazyFrame"
+
+
+def catalog_files(out: Path) -> dict[str, list[Path]]:
+    """The committed files of each table, `images` included.
+
+    Raises:
+        UsageError: the folder holds no corpus, or one whose catalog is not built yet.
+    """
+    described(out)
+    sidecars = Sidecars(out)
+    catalog = sidecars.get(Part("catalog"))
+    if catalog is None:
+        raise UsageError(
+            f"{out} has no catalog yet; run `curate build` to the end, or `curate status {out}` to see how far it is"
+        )
+    files = {table: [out / file.name for file in catalog.of(table)] for table in CATALOG_TABLES}
+    files["images"] = [out / file.name for sidecar in sidecars.listed("read") for file in sidecar.of("images")]
+    return files
+
+
+def open_catalog(out: str | Path) -> Catalog:
+    """The tables of a built corpus as Polars lazy frames."""
+    import polars as pl
+
+    frames: dict[str, pl.LazyFrame] = {}
+    for table, files in catalog_files(Path(out)).items():
+        frames[table] = pl.scan_parquet(files) if files else pl.DataFrame(_schema(table).empty_table()).lazy()
+    return Catalog(**frames)
+
+
+def connect(out: Path) -> "duckdb.DuckDBPyConnection":
+    """A DuckDB connection in memory with a view per table."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    for table, files in catalog_files(out).items():
+        if files:
+            names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+            connection.execute(f'CREATE VIEW "{table}" AS SELECT * FROM read_parquet([{names}])')
+        else:
+            connection.register(f"_{table}", _schema(table).empty_table())
+            connection.execute(f'CREATE VIEW "{table}" AS SELECT * FROM "_{table}"')
+    return connection
+
+
+def _schema(table: str) -> pa.Schema:
+    return IMAGES if table == "images" else CATALOG_TABLES[table]
+
+
+def query(out: Path, sql: str) -> "duckdb.DuckDBPyRelation":
+    """The answer to one SQL statement over the views named as the tables.
+
+    Raises:
+        UsageError: DuckDB does not accept the statement; its message follows.
+    """
+    import duckdb
+
+    connection = connect(out)
+    try:
+        answer = connection.sql(sql)
+    except duckdb.Error as problem:
+        raise UsageError(f"the query was not accepted: {problem}") from None
+    if answer is None:
+        raise UsageError("the query returns no rows; ask with SELECT, or SHOW TABLES to see what there is")
+    return answer

@@ -1,0 +1,262 @@
+"""check: whether an output folder is what it says: digests, types, closed words, invariants, expectations."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate import expectations
+from curate.catalog import connect
+from curate.corpus import described
+from curate.records import closed_words, record_validator
+from curate.schema import CATALOG_TABLES, RULES, TABLES
+from curate.stages.base import Run
+from curate.stages.read import rehash
+from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["INVARIANTS", "Finding", "Report", "check"]
+
+INVARIANTS: Final[dict[str, str]] = {
+    "a subject is in one split": (
+        "SELECT source || ' ' || subject FROM assets WHERE subject IS NOT NULL GROUP BY source, subject HAVING count(DISTINCT split) > 1"
+    ),
+    "a group is in one split": "SELECT group_id FROM groups GROUP BY group_id HAVING count(DISTINCT split) > 1",
+    "a subject is in one group": (
+        "SELECT source || ' ' || subject FROM assets WHERE subject IS NOT NULL GROUP BY source, subject HAVING count(DISTINCT group_id) > 1"
+    ),
+    "equal bytes are in one split": (
+        "SELECT image_sha256 FROM assets GROUP BY image_sha256 HAVING count(DISTINCT split) > 1"
+    ),
+    "equal pixels are in one split": (
+        "SELECT pixel_sha256 FROM assets WHERE pixel_sha256 IS NOT NULL GROUP BY pixel_sha256 HAVING count(DISTINCT split) > 1"
+    ),
+    "all assets of a pair share its split": (
+        "SELECT DISTINCT pair_id FROM (SELECT pair_id, split, unnest(asset_ids) AS asset_id FROM pairs) AS p "
+        "LEFT JOIN assets AS a USING (asset_id) WHERE a.split IS DISTINCT FROM p.split"
+    ),
+    "every asset has its place": "SELECT asset_id FROM assets ANTI JOIN groups USING (asset_id)",
+    "every place has its asset": "SELECT asset_id FROM groups ANTI JOIN assets USING (asset_id)",
+    "every asset has its bytes": "SELECT asset_id FROM assets ANTI JOIN images USING (asset_id)",
+    "all bytes have their asset": "SELECT asset_id FROM images ANTI JOIN assets USING (asset_id)",
+    "an asset is there once": "SELECT asset_id FROM assets GROUP BY asset_id HAVING count(*) > 1",
+    "an annotation is there once": "SELECT annotation_id FROM annotations GROUP BY annotation_id HAVING count(*) > 1",
+    "a pair is there once": "SELECT pair_id FROM pairs GROUP BY pair_id HAVING count(*) > 1",
+    "an annotation speaks of an asset": "SELECT annotation_id FROM annotations ANTI JOIN assets USING (asset_id)",
+    "a pair rests on annotations of its own assets": (
+        "SELECT DISTINCT pair_id FROM (SELECT pair_id, asset_ids, unnest(annotation_ids) AS annotation_id FROM pairs) AS p "
+        "LEFT JOIN annotations AS a USING (annotation_id) WHERE a.asset_id IS NULL OR NOT list_contains(p.asset_ids, a.asset_id)"
+    ),
+    "a coordinate names its frame": (
+        "SELECT annotation_id FROM annotations WHERE frame IS NULL AND (box IS NOT NULL OR point IS NOT NULL OR polygons IS NOT NULL OR mask IS NOT NULL)"
+    ),
+    "a box lies on its raster": (
+        "SELECT annotation_id FROM annotations JOIN assets USING (asset_id) WHERE box IS NOT NULL AND NOT "
+        "(len(box) = 4 AND box[1] >= 0 AND box[2] >= 0 AND box[1] < box[3] AND box[2] < box[4] AND box[3] <= width AND box[4] <= height)"
+    ),
+    "a point lies on its raster": (
+        "SELECT annotation_id FROM annotations JOIN assets USING (asset_id) WHERE point IS NOT NULL AND NOT "
+        "(len(point) = 2 AND point[1] BETWEEN 0 AND width AND point[2] BETWEEN 0 AND height)"
+    ),
+    "a mask has its asset's raster": (
+        "SELECT annotation_id FROM annotations JOIN assets USING (asset_id) WHERE mask IS NOT NULL AND NOT "
+        "(mask.width = assets.width AND mask.height = assets.height AND list_sum(mask.counts) = assets.width::BIGINT * assets.height)"
+    ),
+    "a spacing is positive or unknown": (
+        "SELECT asset_id FROM assets WHERE spacing_mm IS NOT NULL AND NOT (len(spacing_mm) = 2 AND spacing_mm[1] > 0 AND spacing_mm[2] > 0)"
+    ),
+    "absence is stated, never silence": (
+        "SELECT annotation_id FROM annotations WHERE state = 'absent' AND kind NOT IN ('class', 'multilabel', 'grade', 'attribute', 'sentence', 'relation')"
+    ),
+    "every published text passed every rule that speaks of it": (
+        "SELECT pair_id FROM pairs WHERE " + " OR ".join(f"checks.{rule} = 'fail'" for rule in RULES)
+    ),
+    "numbers, sides, negations and counts were judged": (
+        "SELECT pair_id FROM pairs WHERE origin <> 'source' AND checks.numbers = 'not_applicable' "
+        "AND regexp_matches(list_last(messages).content, '[0-9]')"
+    ),
+    "a conversation alternates and ends with the assistant": (
+        "SELECT pair_id FROM pairs WHERE len(messages) < 2 OR messages[1].role <> 'user' OR list_last(messages).role <> 'assistant'"
+    ),
+    "the ledger balances": "SELECT stage || ' ' || source || ' ' || unit FROM parts WHERE n_in <> n_used + n_rejected + n_filtered",
+    "each refusal in the ledger is a row in rejects": (
+        "SELECT coalesce(p.stage || ' ' || p.source || ' ' || p.unit, r.stage || ' ' || r.source || ' ' || r.unit) FROM "
+        "(SELECT stage, source, unit, sum(n_rejected) AS rejected, sum(n_filtered) AS filtered FROM parts GROUP BY ALL) AS p FULL JOIN "
+        "(SELECT stage, source, unit, count(*) FILTER (verdict = 'rejected') AS rejected, count(*) FILTER (verdict = 'filtered') AS filtered FROM rejects GROUP BY ALL) AS r "
+        "USING (stage, source, unit) WHERE coalesce(p.rejected, 0) <> coalesce(r.rejected, 0) OR coalesce(p.filtered, 0) <> coalesce(r.filtered, 0)"
+    ),
+}
+"""Each sentence, and the query whose rows break it."""
+
+SHOWN: Final = 5
+"""Keys that a finding names; the count says how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    check: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was checked, how much of it, and what was found; `not_run` says what could not be checked and why."""
+
+    checked: dict[str, int]
+    findings: tuple[Finding, ...]
+    not_run: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing was found."""
+        return not self.findings
+
+
+def check(out: Path, run: Run | None = None) -> Report:
+    """Run every check. `run`, with its data folders, adds the digests of the source files.
+
+    Raises:
+        UsageError: the folder holds no corpus.
+    """
+    described(out)
+    checked: dict[str, int] = {}
+    findings: list[Finding] = []
+    not_run: list[str] = []
+    sidecars = _sidecars(out, findings)
+    checked["parts"] = len(sidecars)
+    findings += [
+        Finding("conservation", str(sidecar.part), f"{count.unit}: {count.n_in} in do not balance")
+        for sidecar in sidecars
+        for count in sidecar.counts
+        if not count.balances
+    ]
+    files = [(sidecar.part, file) for sidecar in sidecars for file in sidecar.files]
+    checked["files"] = len(files)
+    for part, file in files:
+        findings += _check_file(out, part, file)
+    if findings:
+        not_run.append("invariants, records and expectations: the files come first")
+        return Report(checked, tuple(findings), tuple(not_run))
+    if not any(sidecar.stage == "catalog" for sidecar in sidecars):
+        not_run.append("invariants, records and expectations: the catalog is not built yet")
+        return Report(checked, tuple(findings), tuple(not_run))
+    connection = connect(out)
+    checked["invariants"] = len(INVARIANTS)
+    findings += _check_invariants(connection)
+    checked["closed columns"] = len(closed_words())
+    findings += _check_words(connection)
+    checked["records"], broken = _check_records(out, sidecars)
+    findings += broken
+    outcome = expectations.run(out)
+    if outcome is None:
+        not_run.append("expectations: great-expectations is not installed (pip install 'medcurate[expectations]')")
+    else:
+        checked["expectations"] = outcome.evaluated
+        findings += [Finding("expectations", failed, "the expectation is not met") for failed in outcome.failed]
+    if run is not None:
+        checked["source files"], changed = _check_sources(run, sidecars)
+        findings += changed
+    return Report(checked, tuple(findings), tuple(not_run))
+
+
+def _sidecars(out: Path, findings: list[Finding]) -> list[Sidecar]:
+    found = []
+    for path in sorted((out / SIDECAR_FOLDER).rglob("*.json")):
+        try:
+            sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as problem:
+            findings.append(Finding("sidecar", path.relative_to(out).as_posix(), f"does not decode: {problem}"))
+            continue
+        if sidecar.part.sidecar_path != path.relative_to(out).as_posix():
+            findings.append(Finding("sidecar", path.relative_to(out).as_posix(), f"is the sidecar of {sidecar.part}"))
+        found.append(sidecar)
+    return found
+
+
+def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
+    path = out / file.name
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as handle:
+            while chunk := handle.read(2**20):
+                digest.update(chunk)
+    except OSError as problem:
+        yield Finding("file", file.name, f"cannot be read: {problem.strerror}")
+        return
+    if digest.hexdigest() != file.sha256:
+        yield Finding(
+            "digest", file.name, f"sha256 is {digest.hexdigest()[:12]}…, the sidecar of {part} says {file.sha256[:12]}…"
+        )
+        return
+    try:
+        parquet = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException):
+        yield Finding("file", file.name, "is not Parquet")
+        return
+    schema = (CATALOG_TABLES if part.stage == "catalog" else TABLES).get(file.table)
+    if schema is None or not parquet.schema_arrow.equals(schema):
+        yield Finding("schema", file.name, f"its columns are not those of the table {file.table} in this version")
+    if parquet.metadata.num_rows != file.rows:
+        yield Finding("rows", file.name, f"holds {parquet.metadata.num_rows} rows, the sidecar says {file.rows}")
+
+
+def _check_invariants(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
+    for sentence, sql in INVARIANTS.items():
+        broken = [row[0] for row in connection.sql(sql).fetchall()]
+        if broken:
+            shown = ", ".join(str(key) for key in sorted(map(str, broken))[:SHOWN])
+            yield Finding("invariant", sentence, f"broken by {len(broken)}: {shown}")
+
+
+def _check_words(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
+    for (table, column), words in closed_words().items():
+        listed = ", ".join(f"'{word}'" for word in words)
+        sql = f'SELECT DISTINCT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL AND "{column}" NOT IN ({listed})'  # noqa: S608
+        unknown = sorted(str(row[0]) for row in connection.sql(sql).fetchall())
+        if unknown:
+            yield Finding("closed words", f"{table}.{column}", f"{len(unknown)} words outside the closed list")
+
+
+def _check_records(out: Path, sidecars: list[Sidecar]) -> tuple[int, list[Finding]]:
+    """Every pair as the JSON record that others read, against `schemas/pair.schema.json`."""
+    is_valid: Callable[[Any], bool] = record_validator("pair").is_valid
+    catalog = next(sidecar for sidecar in sidecars if sidecar.stage == "catalog")
+    count, broken = 0, []
+    for file in catalog.of("pairs"):
+        for batch in pq.ParquetFile(out / file.name).iter_batches(4096):
+            records = batch.to_pylist()
+            count += len(records)
+            broken += [record["pair_id"] for record in records if not is_valid(record)]
+    if not broken:
+        return count, []
+    return count, [
+        Finding("record", "pairs", f"{len(broken)} do not fit pair.schema.json: {', '.join(broken[:SHOWN])}")
+    ]
+
+
+def _check_sources(run: Run, sidecars: list[Sidecar]) -> tuple[int, list[Finding]]:
+    """The digest of every source file that a read part names, taken again."""
+    count, findings = 0, []
+    for sidecar in sidecars:
+        if sidecar.stage != "read":
+            continue
+        for row, now in rehash(run, sidecar):
+            count += 1
+            if row["sha256"] != now:
+                key = row["path"] if row["member"] is None else f"{row['path']}!{row['member']}"
+                findings.append(
+                    Finding(
+                        "source", key, f"was {row['sha256'][:12]}… when {sidecar.part} was built, is {now[:12]}… now"
+                    )
+                )
+    return count, findings

@@ -1,0 +1,250 @@
+"""The command `curate`: parses, calls, prints. Exit codes: 0 ok, 1 check failed or rejects over the limit, 2 usage, 3 refused by a gate, 130 interrupted."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate import printing
+from curate._version import __version__
+from curate.errors import CurateError, UsageError
+
+__all__ = ["cli", "main"]
+
+RECIPE = click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False))
+FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+DATA = click.option(
+    "--data",
+    "data_root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that holds one folder per source id.",
+)
+
+
+def command(function: Callable[..., Any]) -> click.Command:
+    """A subcommand with `--json`, whose exit code is what the function returns."""
+
+    @functools.wraps(function)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> None:
+        out = printing.Printer(as_json)
+        try:
+            code = function(out, *args, **kwargs) or 0
+        except CurateError as problem:
+            out.error(problem)
+            code = problem.exit_code
+        except KeyboardInterrupt:
+            out.interrupted()
+            code = 130
+        except BrokenPipeError:
+            code = 0
+        sys.exit(code)
+
+    run = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(run)
+    name = function.__name__.removesuffix("_command").replace("_", "-")
+    return cli.command(name=name, help=function.__doc__)(run)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="curate")
+def cli() -> None:
+    """One proved corpus of instruction image-text pairs from unlike public medical datasets."""
+
+
+@command
+def doctor(out: printing.Printer) -> int:
+    """What is installed, what is missing, and one line of remedy each."""
+    from curate.doctor import examine
+
+    return out.doctor(examine(Path.cwd()))
+
+
+@command
+@click.argument("source_id", metavar="[ID]", required=False)
+def sources(out: printing.Printer, source_id: str | None) -> int:
+    """The cards at hand; with ID, one card in full."""
+    from curate.build import check_card
+    from curate.card import load_card
+    from curate.corpus import catalog_folders
+
+    paths = {path.stem: path for folder in reversed(catalog_folders()) for path in sorted(folder.glob("*.yaml"))}
+    if source_id is None:
+        return out.sources({name: load_card(path) for name, path in sorted(paths.items())})
+    path = Path(source_id) if source_id.endswith((".yaml", ".yml")) else paths.get(source_id)
+    if path is None:
+        raise UsageError(f"no card {source_id!r}; `curate sources` lists them")
+    card = load_card(path)
+    check_card(card)
+    return out.source(card)
+
+
+@command
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "-o", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here instead of printing it."
+)
+@click.option("--id", "card_id", help="The card's id; by default from the folder's name.")
+def sniff(out: printing.Printer, folder: Path, target: Path | None, card_id: str | None) -> int:
+    """Draft a card for a folder that nobody described, and say where it is unsure."""
+    from curate.layouts.sniff import sniff as draft
+
+    return out.sniffed(draft(folder, card_id=card_id), target)
+
+
+@command
+@FOLDER
+@click.option("--images", default=24, show_default=True, type=click.IntRange(min=1), help="Images per dataset.")
+@click.option("--seed", default="phantom", show_default=True, help="Another seed draws other pictures.")
+@click.option("--only", multiple=True, metavar="ID", help="Only this dataset; may be given several times.")
+def phantom(out: printing.Printer, folder: Path, images: int, seed: str, only: tuple[str, ...]) -> int:
+    """Plausible images with exactly known geometry, in the public layouts."""
+    from curate.phantom import write_phantoms
+
+    return out.phantoms(folder, write_phantoms(folder, images=images, seed=seed, only=only))
+
+
+@command
+@RECIPE
+@click.option(
+    "--out", "target", required=True, type=click.Path(path_type=Path, file_okay=False), help="The output folder."
+)
+@DATA
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many images per source.")
+def plan(out: printing.Printer, recipe: Path, target: Path, data_root: Path | None, limit: int | None) -> int:
+    """Which parts a build would make, and why."""
+    from curate.build import load
+    from curate.build import plan as make_plan
+
+    return out.plan(make_plan(load(recipe, data_root, limit), target))
+
+
+@command
+@RECIPE
+@click.option(
+    "--out", "target", required=True, type=click.Path(path_type=Path, file_okay=False), help="The output folder."
+)
+@DATA
+@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="How parts are run.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Workers; by default one per processor.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many images per source.")
+@click.option("--stage", "only_stage", help="Build this stage alone.")
+@click.option("--parts", "part_range", metavar="A:B", help="Only parts A up to B of the stage's full sorted list.")
+def build(
+    out: printing.Printer,
+    recipe: Path,
+    target: Path,
+    data_root: Path | None,
+    executor: str,
+    jobs: int | None,
+    limit: int | None,
+    only_stage: str | None,
+    part_range: str | None,
+) -> int:
+    """Build what is wanted and absent or stale. RECIPE may be a card."""
+    from curate.build import build as run_build
+
+    with out.progress() as progress:
+        built = run_build(
+            recipe,
+            target,
+            data_root,
+            jobs=jobs,
+            limit=limit,
+            only_stage=only_stage,
+            part_range=_range(part_range, only_stage),
+            progress=progress,
+        )
+    return out.built(target, built)
+
+
+def _range(text: str | None, only_stage: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UsageError(f"--parts takes A:B with A < B, got {text!r}")
+    if only_stage is None:
+        raise UsageError("--parts needs --stage: it counts the parts of one stage")
+    return int(first), int(last)
+
+
+@command
+@FOLDER
+@click.option("--watch", is_flag=True, help="Look again every two seconds until interrupted.")
+def status(out: printing.Printer, folder: Path, watch: bool) -> int:
+    """How far a build is, from its sidecars alone."""
+    import time
+
+    from curate.status import status as look
+
+    while True:
+        code = out.status(folder, look(folder))
+        if not watch:
+            return code
+        time.sleep(2)
+
+
+@command
+@FOLDER
+@click.option(
+    "--by", type=click.Choice(["reason", "source", "stage"]), default="reason", show_default=True, help="Count by this."
+)
+@click.option("--list", "listed", is_flag=True, help="List the rows instead of counting them.")
+def rejects(out: printing.Printer, folder: Path, by: str, listed: bool) -> int:
+    """What was refused or filtered, and why."""
+    from curate.status import reject_counts, reject_rows
+
+    return out.reject_rows(reject_rows(folder)) if listed else out.reject_counts(folder, by, reject_counts(folder, by))
+
+
+@command
+@FOLDER
+@click.option("--sources", "with_sources", is_flag=True, help="Take the digests of the source files again, too.")
+@DATA
+@click.option("--recipe", type=click.Path(path_type=Path, dir_okay=False), help="The recipe, for --sources.")
+def check(out: printing.Printer, folder: Path, with_sources: bool, data_root: Path | None, recipe: Path | None) -> int:
+    """Digests, schemas, closed words, invariants and expectations of a built corpus."""
+    from curate.build import run_for
+    from curate.check import check as run_check
+
+    if with_sources and recipe is None:
+        raise UsageError("--sources needs --recipe (and --data): an output does not hold the paths of its sources")
+    run = run_for(recipe, folder, data_root) if with_sources and recipe is not None else None
+    return out.checked(folder, run_check(folder, run))
+
+
+@command
+@FOLDER
+@click.argument("sql")
+def query(out: printing.Printer, folder: Path, sql: str) -> int:
+    """Ask DuckDB; the views are assets, annotations, groups, pairs, rejects, parts and images."""
+    from curate.catalog import query as ask
+
+    return out.answer(ask(folder, sql))
+
+
+@command
+@FOLDER
+@click.argument("key")
+def why(out: printing.Printer, folder: Path, key: str) -> int:
+    """From a pair back to source bytes, or from a file forward to what became of it."""
+    from curate.why import why as explain
+
+    return out.explanation(explain(folder, key))
+
+
+@command
+@FOLDER
+@click.option("--dry-run", is_flag=True, help="Only list.")
+def gc(out: printing.Printer, folder: Path, dry_run: bool) -> int:
+    """Remove files that no sidecar names. Not while a build runs."""
+    from curate.status import collect
+
+    return out.collected(folder, *collect(folder, dry_run=dry_run), dry_run=dry_run)
+
+
+def main() -> None:
+    """The entry point."""
+    cli()

@@ -1,0 +1,198 @@
+"""A recipe with everything it names resolved: cards, data folders, the project key."""
+
+import hashlib
+import hmac
+import importlib.resources
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from curate import recipe as recipes
+from curate.card import Card, Struct
+from curate.errors import DataError, RecipeError, StoreError, UsageError
+from curate.recipe import Recipe
+from curate.schema import identity
+
+__all__ = ["PUBLIC_KEY", "Corpus", "ProjectKey", "ResolvedSource", "catalog_folders", "project_key", "resolve"]
+
+PUBLIC_KEY: Final = b"curate public demonstration key"
+"""Used where no key is given: tokens then hide nothing from someone who can guess identifiers, and the build says so."""
+
+KEY_VARIABLE: Final = "CURATE_KEY"
+KEY_FILE_VARIABLE: Final = "CURATE_KEY_FILE"
+CORPUS_FILE: Final = "corpus.json"
+TOKEN_LENGTH: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectKey:
+    """The secret behind tokens. It never leaves the process; its fingerprint does."""
+
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"ProjectKey({self.fingerprint})"
+
+    @property
+    def is_public(self) -> bool:
+        """True for the demonstration key."""
+        return self.secret == PUBLIC_KEY
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two keys apart without giving one away."""
+        return identity("key fingerprint", hashlib.sha256(b"fingerprint:" + self.secret).hexdigest())[:16]
+
+    def token(self, what: str, source: str, value: str) -> str:
+        """A stable stand-in for an identifier: HMAC-SHA256 over what it identifies, its source and its value."""
+        message = identity(what, source, value).encode()
+        return hmac.new(self.secret, message, hashlib.sha256).hexdigest()[:TOKEN_LENGTH]
+
+
+class ResolvedSource(Struct, frozen=True):
+    """One source of a corpus. `root` stays out of every output."""
+
+    card: Card
+    root: str
+    limit: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The card's id."""
+        return self.card.id
+
+
+class Corpus(Struct, frozen=True):
+    """What a build is about."""
+
+    recipe: Recipe
+    sources: tuple[ResolvedSource, ...]
+
+    def source(self, name: str) -> ResolvedSource:
+        """The source with this id."""
+        return next(source for source in self.sources if source.id == name)
+
+    def described(self, key: ProjectKey) -> bytes:
+        """What `corpus.json` in the output says: recipe and cards without any path of this machine."""
+        plain = {
+            "recipe": msgspec.to_builtins(self.recipe)
+            | {"folder": ".", "sources": [source.id for source in self.sources]},
+            "cards": {source.id: msgspec.to_builtins(source.card) for source in self.sources},
+            "limits": {source.id: source.limit for source in self.sources},
+            "key_fingerprint": key.fingerprint,
+        }
+        return msgspec.json.format(msgspec.json.encode(plain, order="sorted"))
+
+
+class Described(Struct, frozen=True):
+    """`corpus.json`, read back."""
+
+    recipe: dict[str, object]
+    cards: dict[str, Card]
+    limits: dict[str, int | None]
+    key_fingerprint: str
+
+
+def described(out: Path) -> Described:
+    """What an output folder says of itself.
+
+    Raises:
+        UsageError: the folder holds no corpus.
+        StoreError: its description is damaged.
+    """
+    try:
+        data = (out / CORPUS_FILE).read_bytes()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{out} holds no corpus ({CORPUS_FILE} is not there); name the folder given to `curate build --out`"
+        ) from None
+    except OSError as problem:
+        raise StoreError(f"cannot read {out / CORPUS_FILE}: {problem.strerror}") from None
+    try:
+        return msgspec.json.decode(data, type=Described)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise StoreError(f"{out / CORPUS_FILE} is damaged ({problem}); run the build again") from None
+
+
+def project_key(environment: dict[str, str] | None = None) -> ProjectKey:
+    """The key from CURATE_KEY or the file that CURATE_KEY_FILE names; the public one where neither is set."""
+    variables = dict(os.environ) if environment is None else environment
+    if variables.get(KEY_VARIABLE):
+        return ProjectKey(variables[KEY_VARIABLE].encode())
+    path = variables.get(KEY_FILE_VARIABLE)
+    if not path:
+        return ProjectKey(PUBLIC_KEY)
+    try:
+        secret = Path(path).read_bytes().strip()
+    except OSError as problem:
+        raise UsageError(f"{KEY_FILE_VARIABLE} names {path}, which cannot be read: {problem.strerror}") from None
+    if not secret:
+        raise UsageError(
+            f"{KEY_FILE_VARIABLE} names {path}, which is empty; write a secret of at least 16 bytes into it"
+        )
+    return ProjectKey(secret)
+
+
+def catalog_folders(recipe_folder: Path | None = None) -> tuple[Path, ...]:
+    """Where cards are looked for by id: `catalogs/` beside or above the recipe, below the current folder, and in the repository that this package runs from."""
+    starts = [folder for folder in (recipe_folder,) if folder is not None]
+    candidates = [place / "catalogs" for start in starts for place in (start, *start.resolve().parents)]
+    candidates += [Path.cwd() / "catalogs", Path(__file__).resolve().parents[1] / "catalogs"]
+    found: list[Path] = []
+    for candidate in candidates:
+        if candidate.is_dir() and candidate.resolve() not in [folder.resolve() for folder in found]:
+            found.append(candidate)
+    return tuple(found)
+
+
+def resolve(recipe: Recipe, data_root: Path | None) -> Corpus:
+    """The recipe's cards and data folders.
+
+    Raises:
+        RecipeError: a card is not found, or two sources share an id.
+        DataError: a data folder is not there.
+    """
+    folder = Path(recipe.folder)
+    catalogs = catalog_folders(folder)
+    sources = []
+    for entry in recipe.sources:
+        card, _ = recipes.card_of(entry, recipe, catalogs)
+        root = _data_folder(entry.data, card, folder, data_root)
+        sources.append(ResolvedSource(card=card, root=str(root), limit=entry.limit))
+    names = [source.id for source in sources]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise RecipeError(f"recipe {recipe.name}: the sources {repeated} appear twice; give one card another id")
+    return Corpus(recipe=recipe, sources=tuple(sources))
+
+
+def _data_folder(named: str | None, card: Card, folder: Path, data_root: Path | None) -> Path:
+    if named is not None and named.startswith("package:"):
+        root = _package_folder(named.removeprefix("package:"), card)
+    elif named is not None:
+        root = folder / named
+    elif data_root is not None:
+        root = data_root / card.id
+    else:
+        raise UsageError(
+            f"source {card.id}: say where its data lie, by `data:` in the recipe or by --data ROOT (then ROOT/{card.id})"
+        )
+    if not root.is_dir():
+        raise DataError(
+            f"source {card.id}: its data folder {root} is not there; fetch the dataset ({card.source.home}) or correct --data"
+        )
+    return root.resolve()
+
+
+def _package_folder(named: str, card: Card) -> Path:
+    package, _, inner = named.partition("/")
+    try:
+        root = importlib.resources.files(package)
+    except ModuleNotFoundError:
+        raise DataError(
+            f"source {card.id}: its data ship with the package {package!r}, which is not installed"
+        ) from None
+    return Path(str(root)) / inner

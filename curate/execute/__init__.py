@@ -1,0 +1,1 @@
+"""Ways to run parts. This room knows nothing of medicine: it calls a named function with JSON and watches."""

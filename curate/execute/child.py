@@ -1,0 +1,195 @@
+"""A killable child process: it runs one job after another and says which item it is about to touch.
+
+Wire format, both ways: a 4-byte length (big-endian) and that many bytes of JSON. To the child: `{"call", "shared"}` once,
+then `{"job"}` each. From the child: `{"at": key}` before each item, then `{"done": receipt}` or `{"failed": ...}`.
+"""
+
+import importlib
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final, Literal
+
+import msgspec
+
+__all__ = ["Child", "ChildDied", "Factory", "Failed", "Function", "Limits"]
+
+Function = Callable[[Any, Callable[[str], None]], Any]
+"""(job, beat) -> receipt."""
+
+Factory = Callable[[Any], Function]
+"""shared -> function: called once per child, so that what jobs have in common is decoded once. Named `module:name`."""
+
+MEMORY_BYTES: Final = 2 * 2**30
+"""What reliability.md grants one item, the worker's own few hundred megabytes included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one item may take before the child is ended: a deadline in seconds, and bytes of private memory."""
+
+    item_s: float | None = 30.0
+    memory_bytes: int | None = MEMORY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ChildDied(Exception):  # noqa: N818
+    """The child ended on an item: by a signal, by running out of memory, or because its time was up."""
+
+    at: str | None
+    why: Literal["crash", "time", "memory"]
+    signal_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job raised: the error as the child saw it."""
+
+    type: str
+    message: str
+    traceback: str
+    exit_code: int
+
+
+class Child:
+    """One child process. It starts at once, so that its imports overlap with whatever the parent does next."""
+
+    def __init__(self, call: str, shared: bytes, limits: Limits) -> None:
+        self._limits = limits
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "curate.execute.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in: BinaryIO = self._process.stdin  # type: ignore[assignment]
+        self._out: BinaryIO = self._process.stdout  # type: ignore[assignment]
+        self._buffer = bytearray()
+        hello = {"call": call, "shared": msgspec.Raw(shared), "memory_bytes": limits.memory_bytes}
+        _write(self._in, msgspec.json.encode(hello))
+
+    def serve(self, job: bytes, beat: Callable[[str], None]) -> msgspec.Raw | Failed:
+        """Run one job; `beat` is called here with each item's key.
+
+        Raises:
+            ChildDied: the child ended, or was ended because an item took too long.
+        """
+        at: str | None = None
+        since = time.monotonic()
+        try:
+            _write(self._in, job)
+        except BrokenPipeError:
+            raise self._death(at) from None
+        while True:
+            message = self._receive(at, since)
+            if message.at is not None:
+                at, since = message.at, time.monotonic()
+                beat(at)
+            elif message.failed is not None:
+                return Failed(**message.failed)
+            else:
+                return message.done
+
+    def close(self) -> None:
+        """End the child, whatever it is doing."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._in.close()
+        self._out.close()
+
+    def _receive(self, at: str | None, since: float) -> "_Message":
+        """The next message, while the child lives and the item's time is not up."""
+        while True:
+            message = self._buffered()
+            if message is not None:
+                return message
+            left = None if self._limits.item_s is None else max(0.0, since + self._limits.item_s - time.monotonic())
+            ready, _, _ = select.select([self._out], [], [], left)
+            if not ready:
+                self.close()
+                raise ChildDied(at, "time")
+            chunk = os.read(self._out.fileno(), 65536)
+            if not chunk:
+                raise self._death(at)
+            self._buffer += chunk
+
+    def _buffered(self) -> "_Message | None":
+        if len(self._buffer) < 4:
+            return None
+        size = int.from_bytes(self._buffer[:4])
+        if len(self._buffer) < 4 + size:
+            return None
+        message = msgspec.json.decode(bytes(self._buffer[4 : 4 + size]), type=_Message)
+        del self._buffer[: 4 + size]
+        return message
+
+    def _death(self, at: str | None) -> ChildDied:
+        code = self._process.wait()
+        return ChildDied(at, "memory" if code == -signal.SIGKILL else "crash", -code if code < 0 else None)
+
+
+class _Message(msgspec.Struct):
+    at: str | None = None
+    done: msgspec.Raw = msgspec.Raw(b"null")
+    failed: dict[str, Any] | None = None
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    file.write(len(data).to_bytes(4) + data)
+    file.flush()
+
+
+def _read(file: BinaryIO) -> bytes | None:
+    head = file.read(4)
+    return file.read(int.from_bytes(head)) if len(head) == 4 else None
+
+
+def main() -> None:
+    """Serve jobs until the parent closes the pipe. What libraries print goes to standard error, never into the wire."""
+    jobs = sys.stdin.buffer
+    wire = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a child in mid-commit is killed, which is safe
+    hello = _read(jobs)
+    if hello is None:
+        return
+    said = msgspec.json.decode(hello)
+    if said["memory_bytes"] is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (said["memory_bytes"], said["memory_bytes"]))
+    module, _, name = said["call"].partition(":")
+    factory: Factory = getattr(importlib.import_module(module), name)
+    function = factory(said["shared"])
+    parent = os.getppid()
+
+    def beat(key: str) -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # the build was killed: nobody waits for this part
+        _write(wire, msgspec.json.encode({"at": key}))
+
+    while (job := _read(jobs)) is not None:
+        try:
+            answer = {"done": function(msgspec.json.decode(job), beat)}
+        except Exception as problem:  # noqa: BLE001
+            answer = {
+                "failed": {
+                    "type": type(problem).__name__,
+                    "message": str(problem),
+                    "traceback": traceback.format_exc(),
+                    "exit_code": getattr(problem, "exit_code", 1),
+                }
+            }
+        _write(wire, msgspec.json.encode(answer))
+
+
+if __name__ == "__main__":
+    main()

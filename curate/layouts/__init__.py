@@ -1,0 +1,97 @@
+"""How labels lie on disk: one module per layout, found by the name that a card's label set gives.
+
+Further layouts register under the entry point group `curate.layouts`, name -> class. A layout that reads no files of
+its own, because the images or their paths say it all, states `has_files = False`.
+"""
+
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, cast
+
+from curate.card import Card, LabelSet, convert_strictly
+from curate.errors import CardError
+from curate.layouts.base import Layout, LayoutOptions
+
+__all__ = ["check_card", "layout_names", "layout_of", "options_of", "registry"]
+
+GROUP: Final = "curate.layouts"
+
+BUILT_IN: Final = {
+    "coco": "curate.layouts.coco:Coco",
+    "folders": "curate.layouts.folders:Folders",
+    "headers": "curate.layouts.headers:Headers",
+    "masks": "curate.layouts.masks:Masks",
+    "points": "curate.layouts.points:Points",
+    "qa": "curate.layouts.qa:Qa",
+    "table": "curate.layouts.table:Table",
+    "voc": "curate.layouts.voc:Voc",
+    "yolo": "curate.layouts.yolo:Yolo",
+}
+
+
+def layout_names() -> list[str]:
+    """Every layout that a card may name, sorted."""
+    return sorted({*BUILT_IN, *entry_points(group=GROUP).names})
+
+
+def registry() -> dict[str, type[Layout]]:
+    """Every layout by its name, built-in or plugged in; imports them all."""
+    return {name: _load(name, "the registry") for name in layout_names()}
+
+
+def layout_of(label_set: LabelSet, where: str = "card") -> Layout:
+    """The layout that a label set names.
+
+    Raises:
+        CardError: there is none of this name, two plug-ins claim it, or it does not import.
+    """
+    return _load(label_set.layout, f"{where}, label set {label_set.name}")()
+
+
+def options_of(label_set: LabelSet, where: str) -> LayoutOptions:
+    """The keys that only the layout understands, checked; `where` names the card in errors.
+
+    Raises:
+        CardError: a key that the layout does not know, or a value that it cannot mean.
+    """
+    place = f"{where}, label set {label_set.name}"
+    return convert_strictly(label_set.options, _load(label_set.layout, place).Options, place, CardError)
+
+
+def check_card(card: Card) -> None:
+    """Check every label set of a card before any data is read.
+
+    Raises:
+        CardError: an unknown layout, wrong options, or `files` missing or given in vain.
+    """
+    where = f"card {card.id}"
+    for label_set in card.labels:
+        layout = layout_of(label_set, where)
+        options_of(label_set, where)
+        place = f"{where}, label set {label_set.name}: layout {label_set.layout}"
+        has_files = getattr(layout, "has_files", True)
+        if has_files and not label_set.files:
+            raise CardError(f"{place} needs `files`, the pattern of its label files")
+        if not has_files and label_set.files:
+            raise CardError(f"{place} reads no files of its own; leave out `files`")
+
+
+def _load(name: str, where: str) -> type[Layout]:
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return cast(type[Layout], getattr(import_module(module), attribute))
+    found = _plugged_in(name, where)
+    try:
+        return cast(type[Layout], found.load())
+    except (ImportError, AttributeError) as problem:
+        raise CardError(f"{where}: layout {name!r} of {found.value} does not import: {problem}") from None
+
+
+def _plugged_in(name: str, where: str) -> EntryPoint:
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise CardError(f"{where}: there is no layout {name!r}; known: {', '.join(layout_names())}")
+    if len({point.value for point in found}) > 1:
+        claims = ", ".join(sorted(point.value for point in found))
+        raise CardError(f"{where}: layout {name!r} is claimed by {claims}; uninstall all but one")
+    return found[0]

@@ -1,0 +1,137 @@
+"""What every layout yields: records in the source's own words and coordinates, or refusals. Never pixels.
+
+A layout is one module with one frozen `Options` model and one class. It reads label files through the `Tree` and yields
+one `Record` per unit that it met, in file order. Placing on the raster happens later, in `read`, where the size of the
+image is known.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from curate.card import Card, LabelSet, Struct
+from curate.layouts.tree import Entry, Tree
+from curate.schema import Kind, Refusal, State, Unit
+
+__all__ = ["Context", "ImageRef", "Layout", "LayoutOptions", "RawAnnotation", "RawMask", "Record", "Refused"]
+
+
+class LayoutOptions(Struct, frozen=True):
+    """Base of every layout's own keys."""
+
+
+class RawMask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A mask file, and which value of it means this object: null is any value but zero."""
+
+    path: str
+    member: str | None = None
+    value: int | None = None
+
+
+class RawAnnotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing the source says, before it is placed on its raster.
+
+    `coords` and `convention` are read by `geometry.place`: for a box four numbers, for a point two, for a polygon
+    `polygons`. The conventions are those of `geometry.Convention`.
+    """
+
+    kind: Kind
+    locator: str
+    label: str | None = None
+    concept: str | None = None
+    code: str | None = None
+    code_system: str | None = None
+    state: State | None = None
+    side: str | None = None
+    value: float | None = None
+    unit: str | None = None
+    question: str | None = None
+    text: str | None = None
+    language: str | None = None
+    coords: tuple[float, ...] = ()
+    polygons: tuple[tuple[float, ...], ...] = ()
+    rle: tuple[int, ...] | str | None = None  # COCO run lengths, plain or compressed, on a raster of `size`
+    size: tuple[int, int] | None = None  # width, height that the label file states, checked against the image
+    convention: str | None = None
+    mask: RawMask | None = None
+    flags: tuple[str, ...] = ()
+    qualifiers: dict[str, str] = {}
+    source_split: str | None = None
+    # filled in by scan, not by layouts:
+    label_set: str = ""
+    file: str = ""
+    file_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """How a label file names its image; `Tree` keys are tried in the order of `ImageIndex.resolve`."""
+
+    name: str  # a path, a file name or a stem
+    near: str = ""  # virtual folder of the label file
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One unit of a label file that speaks of one image.
+
+    `file` is the key of the label file, or of the image itself where the path is the label.
+
+    A record without annotations still says that its label set has looked at the image: that is what makes a count of
+    zero. `columns` are the row's plain values, for the card's subject, split, view and the like.
+    """
+
+    unit: Unit
+    file: str
+    locator: str
+    image: ImageRef
+    annotations: tuple[RawAnnotation, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    covers: bool = True  # False: the unit speaks of a part only, its label set has not looked at the whole image
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One unit of a label file that yields nothing, and why."""
+
+    unit: Unit
+    file: str
+    locator: str
+    refusal: Refusal
+    image: ImageRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a layout may know: the card, its own label set with its checked options, and the files.
+
+    `read` gives a file's bytes and remembers their digest; it raises `OSError` where they cannot be had.
+    """
+
+    card: Card
+    labels: LabelSet
+    options: LayoutOptions
+    tree: Tree
+    read: Callable[[Entry], bytes]
+    images: Sequence[Entry]  # those that the card's image globs match, sorted
+
+
+class Layout(Protocol):
+    """How one kind of label file lies on disk."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    Options: ClassVar[type[LayoutOptions]]
+
+    def label_files(self, context: Context) -> list[Entry]:
+        """Files that `scan` reads, sorted: their digests are inputs of the scan part. Empty where paths say it all."""
+        ...
+
+    def scan(self, context: Context) -> Iterator[Record | Refused]:
+        """Every unit of every label file, file by file in sorted order, in the file's own order.
+
+        A file that cannot be read as a whole yields one `Refused` of unit `file`; the others go on.
+        """
+        ...

@@ -1,0 +1,61 @@
+"""The label is in the DICOM header of the image itself; columns are DICOM keywords (PS3.6)."""
+
+from collections.abc import Iterator
+from typing import ClassVar, cast
+
+from msgspec import field
+
+from curate.images.dicom import read_header
+from curate.layouts.base import Context, ImageRef, LayoutOptions, Record, Refused
+from curate.layouts.cells import ColumnSpec, FieldName, FieldSpec, annotate, missing_cells, read_fields, stated_cells
+from curate.layouts.objects import read_bytes
+from curate.layouts.records import Broken, Row
+from curate.layouts.tree import Entry
+from curate.schema import Refusal, Unit
+
+__all__ = ["Headers", "HeadersOptions"]
+
+
+class HeadersOptions(LayoutOptions, frozen=True):
+    """What the keywords say, as the columns of a table do."""
+
+    columns: dict[str, ColumnSpec]
+    missing: str | list[str] = ""
+    fields: dict[FieldName, FieldSpec] = field(default_factory=dict)
+
+
+class Headers:
+    """Each image by itself says what its header says."""
+
+    name: ClassVar[str] = "headers"
+    version: ClassVar[int] = 1
+    has_files: ClassVar[bool] = False
+    Options: ClassVar[type[LayoutOptions]] = HeadersOptions
+
+    def label_files(self, context: Context) -> list[Entry]:
+        """The images themselves."""
+        return list(context.images)
+
+    def scan(self, context: Context) -> Iterator[Record | Refused]:
+        """One record per image, whose unit is the image's own file. A keyword that a header lacks says nothing."""
+        options = cast(HeadersOptions, context.options)
+        for entry in context.images:
+            yield _record(context, entry, options)
+
+
+def _record(context: Context, entry: Entry, options: HeadersOptions) -> Record | Refused:
+    image = ImageRef(entry.name)
+    data = read_bytes(context, entry)
+    header = data if isinstance(data, Refusal) else read_header(data)
+    if isinstance(header, Refusal):
+        return Refused(Unit.FILE, entry.key, "header", header, image)
+    missing = missing_cells(options.missing)
+    row = Row(0, dict(header.values), place="header")
+    try:
+        said = annotate(row, options.columns, context.labels, missing)
+        columns = {**stated_cells(row.cells, missing), **read_fields(row, options.fields, missing)}
+    except Broken as problem:
+        return Refused(Unit.FILE, entry.key, "header", problem.refusal, image)
+    if said.ignored is not None and not said.annotations:
+        return Refused(Unit.FILE, entry.key, "header", said.ignored, image)
+    return Record(Unit.FILE, entry.key, "header", image, said.annotations, columns, said.covers)

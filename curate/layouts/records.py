@@ -1,0 +1,346 @@
+"""Rows of CSV, TSV, JSON, JSON lines and Parquet as cells of plain text.
+
+Every format ends as the same thing: a row number (1-based, headers and blank lines not counted) and cells by column.
+Null, NaN and an absent key are the empty text; JSON's true and false are `true` and `false`; numbers are written as
+Python writes them. A row that is broken by itself is a `Refusal` in its place; the others go on.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from curate.layouts.archives import gunzip, is_parquet
+from curate.layouts.base import Context
+from curate.layouts.objects import read_bytes
+from curate.layouts.tree import MAX_FILE_BYTES, Entry
+from curate.schema import Reason, Refusal
+
+__all__ = ["Broken", "FileFormat", "Reading", "Row", "check_encoding", "format_of", "read_entry", "read_rows"]
+
+FileFormat = Literal["csv", "tsv", "jsonl", "json", "parquet"]
+
+_FORMATS: Final[dict[str, FileFormat]] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+}
+_NOT_TEXT = re.compile("[\ud800-\udfff]")
+_BATCH_ROWS = 4096
+
+
+class Broken(Exception):  # noqa: N818
+    """A row that says nothing usable; never leaves `layouts`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = Refusal(reason, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record: cells that are plain, cells that are a list of plain values, and the names of all others."""
+
+    number: int
+    cells: dict[str, str]
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    nested: frozenset[str] = frozenset()
+    place: str = "row"
+
+    @property
+    def locator(self) -> str:
+        """How the row is found again in its file."""
+        return f"{self.place} {self.number}" if self.number else self.place
+
+    def locator_in(self, column: str) -> str:
+        """How one cell of the row is found again."""
+        return f"{self.locator}, {column}"
+
+    def text(self, column: str) -> str:
+        """A plain cell without surrounding white space; empty where the row does not have it. Raises `Broken`."""
+        if column in self.nested or len(self.lists.get(column, ())) > 1:
+            raise Broken(Reason.INVALID_ROW, f"column {column!r} holds a nested value, a plain one is expected")
+        if column in self.lists:
+            return "".join(self.lists[column]).strip()
+        return self.cells.get(column, "").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The rows of a file, broken ones as (number, why)."""
+
+    columns: frozenset[str]
+    rows: tuple[Row | tuple[int, Refusal], ...]
+    repeated: frozenset[str] = frozenset()  # columns that stand twice: which one is meant cannot be known
+
+
+def format_of(name: str) -> FileFormat | None:
+    """The format that a file's name tells, or None."""
+    if is_parquet(name):
+        return "parquet"
+    return next((form for suffix, form in _FORMATS.items() if name.lower().endswith(suffix)), None)
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise `ValueError` where Python knows no such text encoding."""
+    try:
+        "a".encode(encoding)
+    except (LookupError, UnicodeError):
+        raise ValueError(f"encoding {encoding!r} is not known; write for example utf-8, latin-1 or gb18030") from None
+
+
+def read_entry(
+    context: Context,
+    entry: Entry,
+    form: FileFormat | None,
+    *,
+    needed: Iterable[str],
+    encoding: str,
+    delimiter: str | None,
+    records: str | None,
+) -> Reading | Refusal:
+    """All rows of a label file, unpacked where its name ends in `.gz`; its format by its name where the card has none.
+
+    Neither a needed column nor one that the card's subject, study or split stands in may stand twice.
+    """
+    packed = entry.name.lower().endswith(".gz")
+    form = form or format_of(entry.name[: -len(".gz")] if packed else entry.name)
+    if form is None:
+        return Refusal(Reason.UNSUPPORTED_FORMAT, "the file's name tells no format; say its `format`")
+    data = read_bytes(context, entry)
+    if not isinstance(data, Refusal) and packed:
+        data = gunzip(data, MAX_FILE_BYTES)
+    if isinstance(data, Refusal):
+        return data
+    reading = read_rows(data, form, needed=needed, encoding=encoding, delimiter=delimiter, records=records)
+    if isinstance(reading, Refusal):
+        return reading
+    card = context.card
+    named = [rule.column for rule in (card.subject, card.study, card.split) if rule is not None and rule.column]
+    return _refuse_repeated(reading, named) or reading
+
+
+def _refuse_repeated(reading: Reading, columns: Iterable[str]) -> Refusal | None:
+    twice = sorted(reading.repeated.intersection(columns))
+    return Refusal(Reason.MISSING_COLUMN, f"column {twice[0]!r} stands twice; rename one of them") if twice else None
+
+
+def read_rows(
+    data: bytes,
+    form: FileFormat,
+    *,
+    needed: Iterable[str],
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+    records: str | None = None,
+) -> Reading | Refusal:
+    """All rows of a file, or why the file as a whole says nothing: it does not parse, or a needed column is missing."""
+    if not data:
+        return Refusal(Reason.EMPTY_FILE, "the file has no bytes")
+    try:
+        match form:
+            case "parquet":
+                reading = _read_parquet(data)
+            case "csv" | "tsv":
+                reading = _read_csv(_decoded(data, encoding), delimiter or {"csv": ",", "tsv": "\t"}[form])
+            case "jsonl":
+                reading = _collected(_json_lines(_decoded(data, encoding)))
+            case "json":
+                reading = _collected(_json_records(_decoded(data, encoding), records))
+    except Broken as problem:
+        return problem.refusal
+    wanted = set(needed)
+    absent = sorted(wanted - reading.columns)
+    if absent and (reading.columns or reading.rows):
+        return Refusal(Reason.MISSING_COLUMN, f"there is no column {absent[0]!r}")
+    return _refuse_repeated(reading, wanted) or reading
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    """The text; bytes that do not decode stay as lone surrogates, so that only their rows are refused."""
+    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "ascii", "us-ascii")
+    if plain and data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Broken(Reason.BAD_ENCODING, "the file is UTF-16; say `encoding: utf-16`")
+    try:
+        return data.decode("utf-8-sig" if plain else encoding, "surrogateescape")
+    except UnicodeError:
+        raise Broken(Reason.BAD_ENCODING, f"the file is not {encoding}; say its `encoding`") from None
+
+
+def _read_csv(text: str, delimiter: str) -> Reading:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    suspicious = "\0" in text or _NOT_TEXT.search(text) is not None
+    rows: list[Row | tuple[int, Refusal]] = []
+    header: list[str] | None = None
+    number = 0
+    refusal: Refusal | None
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as problem:
+            cells, refusal = [""], Refusal(Reason.INVALID_ROW, f"line {reader.line_num}: {problem}")
+        else:
+            refusal = _refuse_cells(cells, header, suspicious)
+        if not cells:
+            continue
+        if header is None:
+            if refusal:
+                raise Broken(refusal.reason, f"the header: {refusal.detail}")
+            header = [cell.strip() for cell in cells]
+            continue
+        number += 1
+        rows.append((number, refusal) if refusal else Row(number, dict(zip(header, cells, strict=True))))
+    counts = Counter(header or [])
+    return Reading(frozenset(counts), tuple(rows), frozenset(name for name, count in counts.items() if count > 1))
+
+
+def _refuse_cells(cells: list[str], header: list[str] | None, suspicious: bool) -> Refusal | None:
+    if suspicious and any(_NOT_TEXT.search(cell) for cell in cells):
+        return Refusal(Reason.BAD_ENCODING, "bytes that the file's encoding does not know")
+    if suspicious and any("\0" in cell for cell in cells):
+        return Refusal(Reason.INVALID_ROW, "a cell holds a NUL character")
+    if header is not None and cells and len(cells) != len(header):
+        return Refusal(Reason.INVALID_ROW, f"{len(cells)} cells, the header has {len(header)}")
+    return None
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object with a key that stands twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = dict(pairs)
+    return plain if len(plain) == len(pairs) else _Repeating(plain)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as problem:
+        detail = f"line {problem.lineno}, column {problem.colno}: {problem.msg}"
+        raise Broken(Reason.INVALID_JSON, detail) from None
+    except RecursionError:
+        raise Broken(Reason.INVALID_JSON, "nested too deeply") from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise Broken(Reason.INVALID_JSON, "a number with too many digits") from None
+
+
+def _json_lines(text: str) -> Iterator[Any]:
+    for line in text.split("\n"):
+        if line.strip():
+            try:
+                yield _parsed(line)
+            except Broken as problem:
+                yield problem.refusal
+
+
+def _json_records(text: str, records: str | None) -> Iterator[Any]:
+    found = _parsed(text)
+    for key in records.split(".") if records else ():
+        if not isinstance(found, dict) or key not in found:
+            raise Broken(Reason.INVALID_JSON, f"`records: {records}` leads nowhere: there is no key {key!r}")
+        found = found[key]
+    if not isinstance(found, list):
+        kind = "a mapping" if isinstance(found, dict) else "a plain value"
+        raise Broken(Reason.INVALID_JSON, f"found {kind}, not a list of records; say its place with `records`")
+    yield from found
+
+
+def _collected(values: Iterable[Any]) -> Reading:
+    rows: list[Row | tuple[int, Refusal]] = []
+    columns: dict[str, None] = {}
+    for number, value in enumerate(values, start=1):
+        if isinstance(value, Refusal):
+            rows.append((number, value))
+        elif not isinstance(value, dict):
+            rows.append((number, Refusal(Reason.INVALID_ROW, "the record is not a mapping of names to values")))
+        else:
+            columns.update(dict.fromkeys(value))
+            try:
+                rows.append(_row_of(number, value))
+            except Broken as problem:
+                rows.append((number, problem.refusal))
+    return Reading(frozenset(columns), tuple(rows))
+
+
+def _row_of(number: int, record: dict[str, Any]) -> Row:
+    if isinstance(record, _Repeating):
+        raise Broken(Reason.INVALID_ROW, "a key of the record stands twice")
+    cells: dict[str, str] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    nested: list[str] = []
+    for name, value in record.items():
+        if isinstance(value, list | tuple):
+            parts = [_plain(part) for part in value]
+            if None in parts:
+                nested.append(name)
+            else:
+                lists[name] = tuple(part for part in parts if part is not None)
+        elif (text := _plain(value)) is None:
+            nested.append(name)
+        else:
+            cells[name] = text
+    texts = [*record, *cells.values(), *(part for parts in lists.values() for part in parts)]
+    refusal = _refuse_cells(texts, None, suspicious=True)
+    if refusal:
+        raise Broken(refusal.reason, refusal.detail)
+    return Row(number, cells, lists, frozenset(nested))
+
+
+def _plain(value: Any) -> str | None:
+    if isinstance(value, dict | list | tuple | bytes):
+        return None
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return (
+        repr(value) if isinstance(value, float) else str(value)
+    )  # Decimal, UUID and the like of Parquet by their text
+
+
+def _read_parquet(data: bytes) -> Reading:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            schema = file.schema_arrow
+            counts = Counter(schema.names)
+            plain = [one.name for one in schema if counts[one.name] == 1 and not _holds_bytes(one.type)]
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=plain) if plain else ()
+            records = [record for batch in batches for record in _without_times(batch).to_pylist()]
+            records = records or [{} for _ in range(file.metadata.num_rows)]
+    except (pa.ArrowException, OSError, ValueError):
+        raise Broken(Reason.UNREADABLE_FILE, "not a Parquet file that can be read") from None
+    rows = _collected(records).rows
+    return Reading(frozenset(schema.names), rows, frozenset(name for name, count in counts.items() if count > 1))
+
+
+def _holds_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        return any(_holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _without_times(batch: Any) -> Any:
+    """Dates and times as ISO text: their Python objects depend on pandas and on the host's time zones."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([batch])
+    for number, one in enumerate(table.schema):
+        if pa.types.is_temporal(one.type) and not pa.types.is_duration(one.type):
+            table = table.set_column(number, one.name, table.column(number).cast(pa.string()))
+    return table

@@ -1,0 +1,249 @@
+"""Draft a source card from a folder that nobody described, and say what cannot be known from its files.
+
+A draft never claims more than was seen: every world is open, nothing is exhaustive, labels keep the source's own
+words, and terms stand as unknown until a person has read them.
+"""
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.layouts import sniff_objects
+from curate.layouts.archives import is_parquet
+from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, globs_of, look_at
+from curate.layouts.sniff_records import record_sets
+from curate.layouts.tree import Entry, Reader
+
+__all__ = ["Sniffed", "sniff"]
+
+_ALWAYS_UNSURE: Final = (
+    "terms: quote the licence of the data and say whether they are de-identified; until then nothing is published",
+    "source: say where the dataset comes from and which version this is",
+    "modality and anatomy: no file says them for the set as a whole",
+    "world and exhaustive: left open and false; say so where silence means absence, or where every object is marked",
+)
+_DOCUMENT = re.compile(r"(?:^|/)(?:licen[sc]e|copying|readme|notice|changelog|citation|sources)[^/]*$", re.IGNORECASE)
+_SUBJECT_FOLDER = re.compile(
+    r"(?:^|/)(?P<subject>(?:patient|subject|sub|case|pat|participant|person|p)[ _-]?[0-9]+)(?=[/_.-])", re.IGNORECASE
+)
+_EXPORT_COPY = re.compile(
+    r"(?:^|/)(?P<subject>[^/]+)_(?:png|jpe?g|bmp|tiff?)\.rf\.[0-9a-f]{16,}\.[a-z]+$", re.IGNORECASE
+)
+_SPLIT_FOLDER = re.compile(rf"(?:^|/)(?P<split>{'|'.join(SPLIT_WORDS)})(?=/)")
+_NO_CLASS = re.compile(
+    r"^(?:images?|imgs?|data(?:set)?|pictures?|scans?|png|jpe?g|dicom|raw|src|all|[0-9a-f]{8,}|[\W\d_]+)$", re.I
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sniffed:
+    """A card as plain YAML values, and what a person must decide, most important first."""
+
+    card: dict[str, Any]
+    unsure: tuple[str, ...]
+
+
+def sniff(root: Path, *, card_id: str | None = None) -> Sniffed:
+    """The draft of a card for the folder `root`; its id is the folder's name unless given.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    with Reader(root) as reader:
+        look = look_at(root, reader)
+        embedded = _parquet_images(look)
+        if embedded is not None:
+            return _card(root, card_id, look, *embedded)
+        masks, mask_keys = sniff_objects.masks(look)
+        pictures = tuple(image for image in look.images if image.key not in mask_keys)
+        look = Look(look.tree, pictures, look.dicom, look.others, look.unsure, reader)
+        drafts = [*masks, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
+        claimed = frozenset(key for draft in drafts for key in draft.files) | mask_keys
+        drafts += record_sets(look, claimed, any(draft.objects for draft in drafts))
+        if not look.dicom and not any(draft.labels["layout"] != "none" for draft in drafts):
+            drafts += _folders(look)
+        taken = [entry.name for entry in look.tree.entries if entry.key not in {image.key for image in pictures}]
+        images: dict[str, Any] = {"glob": globs_of([image.name for image in pictures], taken)}
+        if look.dicom:
+            images["header"] = {"modality": "Modality", "anatomy": "BodyPartExamined", "view": "ViewPosition"}
+        return _card(root, card_id, look, images, drafts)
+
+
+def _card(root: Path, card_id: str | None, look: Look, images: dict[str, Any], drafts: list[Draft]) -> Sniffed:
+    name = root.resolve().name
+    lists = sniff_objects.split_lists(look)
+    subject, subject_unsure = _subject(look, drafts)
+    speaking = [draft.labels for draft in drafts if draft.labels["layout"] != "none"]
+    labels = _named([one for one in speaking if one.get("image") != "@row" or one["columns"]])
+    claimed = {key for draft in drafts for key in draft.files} | (lists[1] if lists else frozenset())
+    claimed |= {str(draft.labels.get("names")) for draft in drafts}
+    ignores, left = _left_over(look, frozenset(claimed))
+    card: dict[str, Any] = {
+        "id": card_id or re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "unnamed",
+        "title": name,
+        "source": {"home": "unknown"},
+        "terms": {"licence": "LicenseRef-unknown", "quote": "", "read_at": "nowhere yet"},
+        "images": images,
+        "labels": labels,
+        "subject": subject,
+    }
+    split = {"split": lists[0]} if lists else _split(look, drafts)
+    card |= split | ({"ignores": ignores} if ignores else {})
+    if not images["glob"]:
+        card["images"] = {**images, "glob": "**/*.png"}
+    unsure = [] if images["glob"] else ["images: none were found; what the labels name must be fetched"]
+    unsure += ["labels: none were recognised"] if not labels else []
+    unsure += [
+        _licence_seen(look),
+        *_ALWAYS_UNSURE[1:],
+        *subject_unsure,
+        *(line for draft in drafts for line in draft.unsure),
+    ]
+    unsure += [*look.unsure, *left]
+    return Sniffed(card, tuple(dict.fromkeys(unsure)))
+
+
+def _named(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Label sets of one layout get names of their own."""
+    times = Counter(labels_of["layout"] for labels_of in labels)
+    met = Counter[str]()
+    named = []
+    for labels_of in labels:
+        layout = labels_of["layout"]
+        met[layout] += 1
+        own = {"name": f"{layout}-{met[layout]}"} if times[layout] > 1 else {}
+        named.append({"layout": layout, **own, **labels_of})
+    return named
+
+
+def _left_over(look: Look, claimed: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Documents to be ignored, and what to say of files that nothing recognised."""
+    documents = [entry.name for entry in look.others if entry.key not in claimed and _DOCUMENT.search(entry.name)]
+    left = [entry for entry in look.others if entry.key not in claimed and not _DOCUMENT.search(entry.name)]
+    kinds = Counter(
+        entry.name if len(left) <= 5 else f"*{Path(entry.name).suffix or ' without extension'}" for entry in left
+    )
+    told = [
+        f"files: {times} not understood, {name}" if times > 1 else f"files: not understood, {name}"
+        for name, times in kinds.items()
+    ]
+    return sorted(documents), told
+
+
+def _licence_seen(look: Look) -> str:
+    """What to read about the terms; the licence of a repository's code need not be that of its data."""
+    files = [
+        entry.name
+        for entry in look.others
+        if re.search(r"(?:^|/)(?:licen[sc]e|copying)[^/]*$", entry.name, re.IGNORECASE)
+    ]
+    seen = f"; {', '.join(sorted(files)[:3])} lies in the folder, which may speak of the code alone" if files else ""
+    return _ALWAYS_UNSURE[0] + seen
+
+
+def _subject(look: Look, drafts: Iterable[Draft]) -> tuple[dict[str, Any], list[str]]:
+    """The rule that tells subjects, only where columns, headers or almost all paths give evidence."""
+    told = next((draft.subject for draft in drafts if draft.subject is not None), None)
+    if told is not None:
+        return told, [f"subject: taken from column {told['column']!r} by its name"]
+    if look.dicom:
+        return {"header": "PatientID", "missing": "alone"}, []
+    for pattern, what in ((_EXPORT_COPY, "copies of one exported image"), (_SUBJECT_FOLDER, "names in the paths")):
+        found = [match["subject"] for image in look.images if (match := pattern.search(image.name))]
+        if found and len(found) >= 0.9 * len(look.images) and len(set(found)) < len(look.images):
+            return {"pattern": _plain(pattern)}, [
+                f"subject: {what}, {len(set(found))} of {len(look.images)} images; check it"
+            ]
+    return {"none": "nothing in names or columns tells subjects"}, [
+        "subject: nothing tells which images are of one patient"
+    ]
+
+
+def _plain(pattern: re.Pattern[str]) -> str:
+    return f"(?i:{pattern.pattern})"
+
+
+def _split(look: Look, drafts: Iterable[Draft]) -> dict[str, Any]:
+    told = next((draft.split for draft in drafts if draft.split is not None), None)
+    if told is not None:
+        return {"split": told}
+    found = [match["split"] for image in look.images if (match := _SPLIT_FOLDER.search(image.name))]
+    if len(set(found)) > 1 and len(found) >= 0.9 * len(look.images):
+        return {"split": {"pattern": rf"(?:^|/)(?P<split>{'|'.join(sorted(set(found), key=len, reverse=True))})/"}}
+    return {}
+
+
+def _folders(look: Look) -> list[Draft]:
+    """Folder names as classes: several, in words, each holding several images, beside one another."""
+    holding = Counter(image.folder.rpartition("/")[2] for image in look.images)
+    names = [name for name in holding if name and name.lower() not in SPLIT_WORDS]
+    plausible = [name for name in names if not _NO_CLASS.match(name) and not _SUBJECT_FOLDER.search(f"/{name}/")]
+    if len(plausible) < 2 or len(plausible) != len(holding) or len(plausible) * 2 > len(look.images):
+        return []
+    unsure = (
+        f"folders: {', '.join(sorted(plausible)[:20])} are taken for classes; drop the set if they are sites",
+        "folders: give standard names in `concepts`; world is open, say `exclusive` if one class rules out the others",
+    )
+    return [Draft({"layout": "folders", "kind": "class"}, frozenset(), unsure)]
+
+
+def _parquet_images(look: Look) -> tuple[dict[str, Any], list[Draft]] | None:
+    """Parquet files with a column of images, as the `datasets` library writes them; their other columns as a table."""
+    files = [entry for entry in look.others if is_parquet(entry.name) and entry.member is None]
+    schema = _schema(look, files[0]) if files else None
+    column = next((field.name for field in schema if _holds_images(field.type)), None) if schema is not None else None
+    if schema is None or column is None:
+        return None
+    globs = globs_of([entry.name for entry in files], [entry.name for entry in look.others if entry not in files])
+    columns: dict[str, Any] = {}
+    unsure = []
+    classes = _class_names(schema)
+    for field in schema:
+        if field.name in classes:
+            columns[field.name] = {
+                "kind": "class",
+                "values": {str(i): name for i, name in enumerate(classes[field.name])},
+            }
+        elif field.name.lower() in ("label", "diagnosis", "class") and pa.types.is_string(field.type):
+            columns[field.name] = {"kind": "class"}
+            unsure.append(f"column {field.name!r}: taken for classes by its name; give standard names in `concepts`")
+        elif field.name != column:
+            unsure.append(f"column {field.name!r}: left out; it may be a label, a text or an identifier")
+    drafted = {"layout": "table", "files": globs, "image": "@row", "columns": columns}
+    keys = frozenset(entry.key for entry in files)
+    return {"glob": [*globs], "column": column}, [Draft(drafted, keys, tuple(unsure))]
+
+
+def _schema(look: Look, entry: Entry) -> pa.Schema | None:
+    data = look.read(entry)
+    try:
+        return pq.read_schema(io.BytesIO(data)) if data else None
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return {"bytes", "path"} <= {kind.field(i).name for i in range(kind.num_fields)}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Columns whose numbers the `datasets` library has given names to."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            name: feature["names"]
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, ValueError, TypeError):
+        return {}

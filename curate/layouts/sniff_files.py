@@ -1,0 +1,194 @@
+"""What `sniff` sees of a folder: its files, which of them are images, and patterns that name a set of files."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from curate.layouts.archives import is_archive
+from curate.layouts.globs import compile_patterns
+from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
+
+__all__ = ["Draft", "Look", "globs_of", "is_image_name", "look_at", "suffix_of"]
+
+MAX_ARCHIVES: Final = 50
+"""Archives that are opened; a folder of more is a folder of archives, which a person must describe."""
+
+MAX_PEEKS: Final = 2000
+"""Files whose first bytes are read to see what they are."""
+
+MAX_PEEKS_A_KIND: Final = 200
+"""The same, for files of one folder and extension."""
+
+MAX_SAMPLE_BYTES: Final = 64 * 2**20
+"""Label files beyond this are not read whole."""
+
+SPLIT_WORDS: Final = ("train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing")
+
+_SUFFIX = re.compile(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,7}$")
+_IMAGE_SUFFIX = re.compile(
+    r"\.(?:png|jpe?g|jpe|jfif|bmp|gif|tiff?|webp|jp2|j2k|jls|dcm|dicom|ima|pgm|ppm|pbm)$", re.IGNORECASE
+)
+_DICOM_SUFFIX = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
+_OTHER_SUFFIX = re.compile(
+    r"\.(?:txt|csv|tsv|jsonl?|ndjson|xml|ya?ml|md|rst|html?|pdf|py|ipynb|parquet|names|data|log|cfg|ini|toml|sh|bib|docx?"
+    r"|xlsx?|pkl|np[yz]|mat|h5)$|(?:^|/)(?:licen[sc]e|readme|dicomdir)[^/]*$",
+    re.IGNORECASE,
+)
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\x00\x00\x00\x00|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
+    rb"|\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51|.{128}DICM",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One label set that was recognised, and what else its files tell."""
+
+    labels: dict[str, Any]
+    files: frozenset[str]  # keys of its files
+    unsure: tuple[str, ...] = ()
+    objects: bool = False  # boxes, polygons, points or masks of the images
+    subject: dict[str, Any] | None = None
+    split: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One folder as seen. `images` holds masks too, until they are told apart."""
+
+    tree: Tree
+    images: tuple[Entry, ...]
+    dicom: frozenset[str]  # keys of the images that begin as DICOM files do
+    others: tuple[Entry, ...]
+    unsure: tuple[str, ...]
+    reader: Reader
+    index: ImageIndex = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", ImageIndex(self.images))
+
+    def read(self, entry: Entry) -> bytes | None:
+        """A label file's bytes; None where it is too large to look at or cannot be read."""
+        if entry.bytes > MAX_SAMPLE_BYTES:
+            return None
+        try:
+            return self.reader.read(entry.path, entry.member)
+        except OSError:
+            return None
+
+    def with_suffix(self, *suffixes: str) -> list[Entry]:
+        """Files that are no images, by suffix."""
+        return [entry for entry in self.others if suffix_of(entry.name) in suffixes]
+
+    def finds(self, name: str, near: str = "") -> Entry | None:
+        """The image that a label would mean by this name."""
+        found = self.index.resolve(name, near)
+        return found if isinstance(found, Entry) else None
+
+
+def look_at(root: Path, reader: Reader) -> Look:
+    """List a folder, open its archives as folders, and tell images from other files by their first bytes."""
+    listing = Tree.scan(root)
+    archives = [entry.path for entry in listing.entries if is_archive(entry.path)]
+    unsure = []
+    if len(archives) > MAX_ARCHIVES:
+        unsure.append(f"archives: {len(archives)} of them, only the first {MAX_ARCHIVES} were opened")
+    tree = Tree.scan(root, [f"{_escaped(path)}/**" for path in archives[:MAX_ARCHIVES]]) if archives else listing
+    images: list[Entry] = []
+    others: list[Entry] = []
+    dicom: set[str] = set()
+    peeks = Counter[tuple[str, str]]()
+    for entry in tree.entries:
+        if entry.path in tree.archives and entry.member is None:
+            continue
+        image, kind = is_image_name(entry.name), (entry.folder, suffix_of(entry.name))
+        if (
+            not image
+            and not _OTHER_SUFFIX.search(entry.name)
+            and peeks[kind] < MAX_PEEKS_A_KIND
+            and peeks.total() < MAX_PEEKS
+        ):
+            peeks[kind] += 1
+            head = _head(root, reader, entry)
+            image = bool(_MAGIC.match(head))
+            dicom |= {entry.key} if head[128:132] == b"DICM" else set()
+        if _DICOM_SUFFIX.search(entry.name):
+            dicom.add(entry.key)
+        (images if image else others).append(entry)
+    return Look(tree, tuple(images), frozenset(dicom), tuple(others), tuple(unsure), reader)
+
+
+def _head(root: Path, reader: Reader, entry: Entry) -> bytes:
+    try:
+        if entry.member is None:
+            with (root / entry.path).open("rb") as file:
+                return file.read(132)
+        return reader.read(entry.path, entry.member)[:132] if entry.bytes <= MAX_SAMPLE_BYTES else b""
+    except OSError:
+        return b""
+
+
+def suffix_of(name: str) -> str:
+    """The lower-case extension of a path, with its dot; empty where there is none, as in a DICOM UID."""
+    found = _SUFFIX.search(name)
+    return found[0].lower() if found else ""
+
+
+def is_image_name(name: str) -> bool:
+    """True for names with the extension of an image."""
+    return _IMAGE_SUFFIX.search(name) is not None
+
+
+def globs_of(wanted: Iterable[str], unwanted: Iterable[str]) -> list[str]:
+    """Few patterns that match all of `wanted` and none of `unwanted`; literal names where no pattern can."""
+    names, others = sorted(wanted), sorted(unwanted)
+    patterns: list[str] = []
+    for group in _grouped(names, lambda name: (name.count("/"), _raw_suffix(name))):
+        patterns += _tightened(group, others)
+    return sorted(patterns)
+
+
+def _tightened(names: list[str], others: list[str]) -> list[str]:
+    """One pattern if it keeps clear of the others, else one per folder name, else per folder, else the names."""
+    whole = _pattern(names)
+    if _keeps_clear(whole, others):
+        return [whole]
+    for key in (lambda name: name.split("/")[-2:-1], lambda name: name.rpartition("/")[0]):
+        patterns = [_pattern(group) for group in _grouped(names, key)]
+        if all(_keeps_clear(pattern, others) for pattern in patterns):
+            return patterns
+    return [_escaped(name) for name in names]
+
+
+def _pattern(names: list[str]) -> str:
+    """Segments that are the same everywhere as they stand, others as `*`; the last keeps its extension."""
+    columns = list(zip(*(name.split("/") for name in names), strict=True))
+    folders = [_escaped(column[0]) if len(set(column)) == 1 else "*" for column in columns[:-1]]
+    last = columns[-1]
+    file = _escaped(last[0]) if len(set(last)) == 1 else f"*{_escaped(_raw_suffix(last[0]))}"
+    return "/".join([*folders, file])
+
+
+def _keeps_clear(pattern: str, others: Sequence[str]) -> bool:
+    (compiled,) = compile_patterns([pattern])
+    return not any(compiled.fullmatch(name) for name in others)
+
+
+def _raw_suffix(name: str) -> str:
+    return name[len(name) - len(suffix_of(name)) :]
+
+
+def _grouped(names: Iterable[str], key: Any) -> list[list[str]]:
+    groups: dict[Any, list[str]] = {}
+    for name in names:
+        found = key(name)
+        groups.setdefault(tuple(found) if isinstance(found, list) else found, []).append(name)
+    return list(groups.values())
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\[*?])", r"[\1]", text)

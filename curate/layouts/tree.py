@@ -1,0 +1,431 @@
+"""A data root as a listing: every file, every member of an opened archive, every embedded image, under one name each.
+
+A virtual path is the path below the root with `/`; a member continues it (`images.zip/train/a.png`), so that patterns
+and labels need not know what is an archive. Nothing here follows a link out of the root or opens a label.
+"""
+
+import os
+import re
+import stat
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import total_ordering
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Final
+
+from curate.errors import DataError
+from curate.layouts.archives import (
+    Archive,
+    ArchiveError,
+    ParquetRows,
+    is_archive,
+    is_parquet,
+    open_archive,
+    row_member,
+    row_number,
+)
+from curate.layouts.globs import compile_patterns, compile_template, reaches_into
+from curate.schema import Reason, Refusal
+
+__all__ = ["ArchiveError", "Entry", "ImageIndex", "Reader", "Tree"]
+
+MAX_FILE_BYTES: Final = 2 << 30
+"""What a reader holds in memory at once, unless told otherwise."""
+
+_OPEN_FILES = 8
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file below the root, one member of an archive, or one row of a Parquet file with embedded images."""
+
+    path: str
+    member: str | None = None
+    bytes: int = 0
+
+    @property
+    def key(self) -> str:
+        """The item key: `path` or `path!member`."""
+        return self.path if self.member is None else f"{self.path}!{self.member}"
+
+    @property
+    def name(self) -> str:
+        """The virtual path: `path` or `path/member`."""
+        return self.path if self.member is None else f"{self.path}/{self.member}"
+
+    @property
+    def folder(self) -> str:
+        """The virtual folder that the entry lies in; empty for the root itself."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def row(self) -> int | None:
+        """The row of a Parquet file that this entry is, or None."""
+        return row_number(self.member) if is_parquet(self.path) else None
+
+    def __lt__(self, other: "Entry") -> bool:
+        return self._order() < other._order()
+
+    def _order(self) -> tuple[str, int, str]:
+        row = self.row
+        return (self.path, -1 if row is None else row, self.member or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What lies below a data root.
+
+    `entries` and `refusals` together are everything that was met, each thing once: a file in `archives` (opened as a
+    folder) is an entry itself, beside its members; an archive that could not be opened is a refusal alone. Keys of
+    refusals are item keys.
+    """
+
+    root: Path
+    entries: tuple[Entry, ...]
+    refusals: tuple[tuple[str, Refusal], ...] = ()
+    archives: tuple[str, ...] = ()
+
+    @classmethod
+    def scan(cls, root: Path, patterns: Sequence[str] = ()) -> "Tree":
+        """List the folder once; an archive is opened only where a pattern names it and goes on below it.
+
+        Raises:
+            DataError: there is no such folder.
+        """
+        try:
+            root = root.resolve(strict=True)
+        except (OSError, RuntimeError):
+            raise DataError(f"there is no data folder {root}; give its place with --data or `data:`") from None
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder; the data of a source is a folder")
+        files: list[Entry] = []
+        refusals: list[tuple[str, Refusal]] = []
+        for key, found in _walk(root, root, "", linked=False):
+            if isinstance(found, Refusal):
+                refusals.append((key, found))
+            else:
+                files.append(Entry(key, None, found))
+        entries: list[Entry] = []
+        archives: list[str] = []
+        for file in sorted(files):
+            if not (is_archive(file.path) and any(reaches_into(pattern, file.path) for pattern in patterns)):
+                entries.append(file)
+                continue
+            members, refused = _members(root, file)
+            refusals += refused
+            if members is not None:
+                entries += [file, *members]
+                archives.append(file.path)
+        return cls(root, tuple(sorted(entries)), _by_key(refusals), tuple(archives))
+
+    def match(self, patterns: Sequence[str]) -> list[Entry]:
+        """Entries whose virtual path one of the patterns matches, sorted, each once."""
+        compiled = compile_patterns(patterns)
+        return [entry for entry in self.entries if any(one.fullmatch(entry.name) for one in compiled)]
+
+    def match_template(self, template: str) -> list[tuple[Entry, dict[str, str]]]:
+        """Entries that fit a pattern with `{name}` in it, with what each name stands for."""
+        compiled = compile_template(template)
+        found = ((entry, compiled.fullmatch(entry.name)) for entry in self.entries)
+        return [(entry, match.groupdict()) for entry, match in found if match]
+
+    def with_embedded(self, patterns: Sequence[str], column: str) -> tuple["Tree", list[Entry]]:
+        """Each row of the Parquet files that the patterns match, as an entry `row=<n>` (0-based), in row order.
+
+        Bytes of a row are estimated from the footer. Rows are items, not files: they do not stand in the tree. A file
+        without the column, or within an archive, becomes a refusal of the tree.
+        """
+        rows: list[Entry] = []
+        refused: dict[Entry, Refusal] = {}
+        for entry in self.match(patterns):
+            if entry.member is not None:
+                refused[entry] = Refusal(Reason.UNSUPPORTED_FORMAT, "a table within an archive; unpack the archive")
+                continue
+            try:
+                with closing(ParquetRows(self.root / entry.path, column)) as file:
+                    sizes = enumerate(file.row_bytes)
+                    rows += [Entry(entry.path, row_member(number), size) for number, size in sizes]
+            except OSError as problem:
+                refused[entry] = _refusal_of(problem)
+        entries = tuple(entry for entry in self.entries if entry not in refused)
+        refusals = [*self.refusals, *((entry.key, refusal) for entry, refusal in refused.items())]
+        return replace(self, entries=entries, refusals=_by_key(refusals)), sorted(rows)
+
+    def embedded(self, patterns: Sequence[str], column: str) -> list[Entry]:
+        """The rows of `with_embedded` alone."""
+        return self.with_embedded(patterns, column)[1]
+
+
+def _by_key(refusals: Iterable[tuple[str, Refusal]]) -> tuple[tuple[str, Refusal], ...]:
+    return tuple(sorted(refusals, key=lambda pair: pair[0]))
+
+
+def _refusal_of(problem: OSError) -> Refusal:
+    if isinstance(problem, ArchiveError):
+        return problem.refusal
+    return Refusal(Reason.UNREADABLE_FILE, problem.strerror or type(problem).__name__)
+
+
+def _members(root: Path, file: Entry) -> tuple[list[Entry] | None, list[tuple[str, Refusal]]]:
+    if not file.bytes:
+        return None, [(file.key, Refusal(Reason.EMPTY_FILE, "an archive of zero bytes"))]
+    try:
+        with closing(open_archive(root / file.path)) as archive:
+            members = [Entry(file.path, member.name, member.bytes) for member in archive.members]
+            return members, [(f"{file.path}!{name}", refusal) for name, refusal in archive.refusals]
+    except OSError as problem:
+        return None, [(file.key, _refusal_of(problem))]
+
+
+def _walk(root: Path, folder: Path, below: str, linked: bool) -> Iterator[tuple[str, int | Refusal]]:
+    """Every file below a folder as (path, bytes or why not). A linked folder is entered once, links in it are not."""
+    try:
+        with os.scandir(folder) as listing:
+            children = sorted(listing, key=lambda child: os.fsencode(child.name))
+    except OSError as problem:
+        yield below or ".", _refusal_of(problem)
+        return
+    for child in children:
+        path = f"{below}/{child.name}" if below else child.name
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            key = path.encode("utf-8", "backslashreplace").decode()
+            yield key, Refusal(Reason.BAD_ENCODING, "the file's name is not UTF-8; rename it")
+            continue
+        refusal = _refuse_link(root, Path(child.path), linked) if child.is_symlink() else None
+        if refusal:
+            yield path, refusal
+        elif _is_folder(child):
+            yield from _walk(root, Path(child.path), path, linked or child.is_symlink())
+        else:
+            yield path, _size_of(child)
+
+
+def _is_folder(child: os.DirEntry[str]) -> bool:
+    try:
+        return child.is_dir()
+    except OSError:
+        return False
+
+
+def _size_of(child: os.DirEntry[str]) -> int | Refusal:
+    try:
+        status = child.stat()
+    except OSError as problem:
+        return _refusal_of(problem)
+    if not stat.S_ISREG(status.st_mode):
+        return Refusal(Reason.UNREADABLE_FILE, "not a regular file")
+    return status.st_size
+
+
+def _refuse_link(root: Path, link: Path, linked: bool) -> Refusal | None:
+    try:
+        target = link.resolve()
+    except (OSError, RuntimeError):
+        return Refusal(Reason.UNREADABLE_FILE, "a link that leads to itself")
+    if not target.is_relative_to(root):
+        return Refusal(Reason.OUTSIDE_ROOT, "a link that leaves the data root; copy the file or move the root")
+    if target.is_dir() and (linked or link.parent.resolve().is_relative_to(target)):
+        return Refusal(Reason.UNREADABLE_FILE, "a linked folder within itself or within a linked folder")
+    return None
+
+
+class Reader:
+    """The bytes of entries, with the last few archives and Parquet files kept open.
+
+    Members may be asked in any order; rows of a Parquet file should be asked in row order, since only the last row
+    group stays decoded. Used as a context manager.
+    """
+
+    def __init__(self, root: Path, column: str | None = None, max_bytes: int = MAX_FILE_BYTES) -> None:
+        self._root = root.resolve()
+        self._column = column
+        self._max_bytes = max_bytes
+        self._archives: OrderedDict[str, Archive | ParquetRows] = OrderedDict()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back every open file."""
+        while self._archives:
+            self._archives.popitem()[1].close()
+
+    def read(self, path: str, member: str | None = None) -> bytes:
+        """The bytes of a file or member.
+
+        Raises:
+            OSError: they cannot be had. `ArchiveError` where `refusal` says more than the operating system does: a
+                path outside the root, a file over the limit, a damaged or refused member.
+        """
+        file = self._root / path
+        if not file.resolve().is_relative_to(self._root):
+            raise ArchiveError(Reason.OUTSIDE_ROOT, "the path leaves the data root")
+        if member is None:
+            return self._read_file(file)
+        opened = self._open(path, file)
+        if isinstance(opened, ParquetRows):
+            row = row_number(member)
+            if row is None:
+                raise ArchiveError(Reason.MISSING_FILE, "a member of a Parquet file is named row=<number>")
+            return opened.read(row, self._max_bytes)
+        return opened.read(member, self._max_bytes)
+
+    def _read_file(self, file: Path) -> bytes:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ArchiveError(Reason.UNREADABLE_FILE, "not a regular file")
+        if status.st_size > self._max_bytes:
+            raise ArchiveError(Reason.TOO_LARGE, f"{status.st_size} bytes, the limit is {self._max_bytes}")
+        return file.read_bytes()
+
+    def _open(self, path: str, file: Path) -> Archive | ParquetRows:
+        if path in self._archives:
+            self._archives.move_to_end(path)
+            return self._archives[path]
+        if not is_parquet(path):
+            opened: Archive | ParquetRows = open_archive(file)
+        elif self._column is None:
+            raise ArchiveError(Reason.UNSUPPORTED_FORMAT, "rows of Parquet need the name of the image column")
+        else:
+            opened = ParquetRows(file, self._column)
+        self._archives[path] = opened
+        if len(self._archives) > _OPEN_FILES:
+            self._archives.popitem(last=False)[1].close()
+        return opened
+
+
+_IMAGE_SUFFIX = re.compile(
+    r"(?:\.nii\.gz|\.(?:jpe?g|jpe|jfif|png|apng|bmp|gif|tiff?|webp|avif|ppm|pgm|pbm|jp2|j2k|jpx|jls|jxl|dcm|dicom|ima"
+    r"|nii|mha|mhd|nrrd|mgz|svs|ndpi|mrxs|mp4|mpe?g|mov|avi|npy|npz))$",
+    re.IGNORECASE,
+)
+_ANY_SUFFIX = re.compile(r"(?:\.nii\.gz|\.[A-Za-z][A-Za-z0-9]{0,5})$", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:")
+_SEVERAL = 2
+_LEADING = re.compile(r"^(?:[A-Za-z]:|\.{0,2}/)+")
+
+
+class ImageIndex:
+    """Finds the one image that a label means by a path, a file name or a stem.
+
+    Names are compared in Unicode's composed form (NFC), since file systems and label files differ in that.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._full = _Names((_composed(entry.name), entry) for entry in entries)
+        self._stems = _Names((_ANY_SUFFIX.sub("", _composed(entry.name)), entry) for entry in self._full.entries)
+
+    def resolve(self, name: str, near: str = "") -> Entry | Refusal:
+        """The image that `name` means in a label file of the virtual folder `near`.
+
+        In this order, the first that fits exactly one image: the path below the root; the path below `near`; the only
+        image whose path ends with the name (or, where the root lies deeper than the label thinks, with whose path the
+        name ends); the same three with the extension left out. An absolute name of somebody else's machine counts by
+        its longest fitting end. A name that climbs out of the root is refused as `outside_root`.
+        """
+        wanted = _composed(name.strip())
+        if wanted not in self._full.exact:  # a backslash may be part of a name; else it parts folders
+            wanted = wanted.replace("\\", "/")
+        if not wanted.strip("/."):
+            return Refusal(Reason.MISSING_FILE, "the label names no image")
+        absolute = bool(_ABSOLUTE.match(wanted))
+        below = _normalised(wanted.lstrip("/")) if not absolute else None
+        beside = _normalised(f"{_composed(near)}/{wanted}") if not absolute else None
+        if not absolute and below is None and beside is None:
+            return Refusal(Reason.OUTSIDE_ROOT, "the label names a path that leaves the data root")
+        plain = _IMAGE_SUFFIX.sub("", wanted)
+        several = False
+        for names, key in ((self._full, wanted), (self._stems, wanted), (self._stems, plain)):
+            cut = len(wanted) - len(key)
+            paths = [path[: len(path) - cut] for path in (below, beside) if path is not None]
+            found = names.find(paths, key, absolute)
+            if len(found) == 1:
+                return found[0]
+            several = several or bool(found)
+        if several:
+            return Refusal(Reason.AMBIGUOUS_IMAGE, "the name fits several images; name it by its path")
+        return Refusal(Reason.MISSING_FILE, "no image has this name")
+
+
+class _Names:
+    """Entries by their names and by the last one and two segments of them."""
+
+    def __init__(self, named: Iterable[tuple[str, Entry]]) -> None:
+        self.entries: list[Entry] = []
+        self.exact: dict[str, list[Entry]] = {}
+        self._tails: dict[str, list[tuple[str, Entry]]] = {}
+        for name, entry in named:
+            self.entries.append(entry)
+            self.exact.setdefault(name, []).append(entry)
+            for tail in {_tail(name, 1), _tail(name, 2)}:
+                self._tails.setdefault(tail, []).append((name, entry))
+
+    def find(self, paths: Sequence[str], name: str, absolute: bool) -> list[Entry]:
+        """None, one, or enough entries to know that there are several."""
+        several: list[Entry] = []
+        for path in paths:
+            found = self.exact.get(path, [])
+            if len(found) == 1:
+                return found
+            several = several or found
+        return several or self._by_tail(_LEADING.sub("", name), absolute)
+
+    def _by_tail(self, name: str, absolute: bool) -> list[Entry]:
+        near = self._tails.get(_tail(name, 2), [])
+        if "/" not in name:
+            return [entry for _, entry in near[:_SEVERAL]]
+        ending = [entry for path, entry in near if path == name or path.endswith(f"/{name}")]
+        if ending:
+            return ending
+        holding = [(path, entry) for path, entry in near if f"/{name}".endswith(f"/{path}")]
+        holding += [("", entry) for entry in self.exact.get(_tail(name, 1), [])]
+        if holding:
+            longest = max(len(path) for path, _ in holding)
+            return [entry for path, entry in holding if len(path) == longest]
+        if not absolute:
+            return []
+        if near:
+            shared = [(_shared_segments(path, name), entry) for path, entry in near]
+            most = max(count for count, _ in shared)
+            return [entry for count, entry in shared if count == most]
+        return [entry for _, entry in self._tails.get(_tail(name, 1), [])[:_SEVERAL]]
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _tail(name: str, segments: int) -> str:
+    return "/".join(name.rsplit("/", segments)[-segments:])
+
+
+def _shared_segments(one: str, other: str) -> int:
+    pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    return next(
+        (count for count, (left, right) in enumerate(pairs) if left != right), min(one.count("/"), other.count("/")) + 1
+    )
+
+
+def _normalised(path: str) -> str | None:
+    """The path without `.` and `..`, or None where it leaves the root."""
+    kept: list[str] = []
+    for segment in PurePosixPath(path).parts:
+        if segment == "..":
+            if not kept:
+                return None
+            kept.pop()
+        elif segment != "/":
+            kept.append(segment)
+    return "/".join(kept)

@@ -1,0 +1,131 @@
+"""The ledger: what came in, what went on, what was refused, and whether that is what the cards expect."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from curate.corpus import Corpus
+from curate.schema import Reason, Unit, Verdict
+from curate.store.part import Count, Sidecar
+
+__all__ = ["Ledger", "Line", "Shortfall", "judge", "ledger_of"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """One unit of one source in one stage, over all parts."""
+
+    stage: str
+    source: str
+    unit: str
+    n_in: int
+    n_used: int
+    n_rejected: int
+    n_filtered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All lines, and the rows in `rejects` by source, verdict and reason."""
+
+    lines: tuple[Line, ...]
+    refusals: dict[tuple[str, str, str, str], int] = field(
+        default_factory=dict
+    )  # (source, unit, verdict, reason) -> rows
+    emitted: dict[tuple[str, str], int] = field(default_factory=dict)  # (stage, table) -> rows
+
+    def met(self, source: str, unit: str, stage: str = "scan") -> int:
+        """How many units of a source were met."""
+        return sum(line.n_in for line in self.lines if (line.stage, line.source, line.unit) == (stage, source, unit))
+
+    def reasons(self, source: str, verdict: str) -> dict[str, int]:
+        """Reason -> rows in `rejects`, over all units."""
+        found: Counter[str] = Counter()
+        for (of, _, said, reason), n in sorted(self.refusals.items()):
+            if (of, said) == (source, verdict):
+                found[reason] += n
+        return dict(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Why a build that built everything still failed."""
+
+    source: str
+    message: str
+
+
+def ledger_of(sidecars: Iterable[Sidecar]) -> Ledger:
+    """The ledger of some parts."""
+    counts: dict[tuple[str, str, str], list[Count]] = {}
+    refusals: Counter[tuple[str, str, str, str]] = Counter()
+    emitted: Counter[tuple[str, str]] = Counter()
+    for sidecar in sidecars:
+        for count in sidecar.counts:
+            counts.setdefault((sidecar.stage, sidecar.source, count.unit), []).append(count)
+        for unit, verdicts in sidecar.refusals.items():
+            for verdict, reasons in verdicts.items():
+                for reason, n in reasons.items():
+                    refusals[sidecar.source, unit, verdict, reason] += n
+        for table, n in sidecar.emitted.items():
+            emitted[sidecar.stage, table] += n
+    lines = tuple(
+        Line(
+            *key,
+            sum(count.n_in for count in together),
+            sum(count.n_used for count in together),
+            sum(count.n_rejected for count in together),
+            sum(count.n_filtered for count in together),
+        )
+        for key, together in counts.items()
+    )
+    return Ledger(tuple(sorted(lines, key=_in_flow)), dict(refusals), dict(emitted))
+
+
+_FLOW = ("scan", "read", "group", "draft", "rewrite", "verify", "catalog", "publish")
+
+
+def _in_flow(line: Line) -> tuple[int, str, str]:
+    return _FLOW.index(line.stage), line.source, line.unit
+
+
+def judge(ledger: Ledger, corpus: Corpus) -> tuple[Shortfall, ...]:
+    """Where the ledger exceeds the recipe's limit of rejects or contradicts a card's expectations."""
+    found: list[Shortfall] = []
+    for source in corpus.sources:
+        card = source.card
+        found += [
+            Shortfall(source.id, f"expects {wanted} {unit}, met {ledger.met(source.id, unit.removesuffix('s'))}")
+            for unit, wanted in sorted(card.expects.items())
+            if ledger.met(source.id, unit.removesuffix("s")) != wanted
+        ]
+        found += _over_limit(ledger, source.id, card.expected_rejects, corpus.recipe.limits.rejects)
+        if ledger.met(source.id, Unit.IMAGE) == 0:
+            found.append(Shortfall(source.id, f"no file matches the card's images ({', '.join(card.images.globs)})"))
+    return tuple(found)
+
+
+def _over_limit(ledger: Ledger, source: str, expected: dict[Reason, int], limit: float) -> list[Shortfall]:
+    """Units of which more than the limit was rejected beyond what the card expects; consequences do not count."""
+    left = {str(reason): n for reason, n in expected.items()}
+    excess: dict[str, dict[str, int]] = {}
+    for (of, unit, verdict, reason), n in sorted(ledger.refusals.items()):
+        if of != source or verdict != Verdict.REJECTED or Reason(reason).is_consequence:
+            continue
+        allowed = min(n, left.get(reason, 0))
+        left[reason] = left.get(reason, 0) - allowed
+        if n > allowed:
+            excess.setdefault(unit, {})[reason] = n - allowed
+    found = []
+    for unit, reasons in excess.items():
+        met = sum(line.n_in for line in ledger.lines if (line.source, line.unit) == (source, unit))
+        share = sum(reasons.values()) / max(met, 1)
+        if share > limit:
+            told = ", ".join(f"{reason} {n}" for reason, n in reasons.items())
+            found.append(
+                Shortfall(
+                    source,
+                    f"{share:.1%} of {unit}s rejected beyond expected_rejects; the limit is {limit:.1%} ({told})",
+                )
+            )
+    return found

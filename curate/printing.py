@@ -1,0 +1,403 @@
+"""What the command line prints: text for people, or one JSON document."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from curate.errors import CurateError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from curate.build import Built, Plan, Progress
+    from curate.card import Card
+    from curate.check import Report
+    from curate.doctor import Finding
+    from curate.layouts.sniff import Sniffed
+    from curate.ledger import Ledger
+    from curate.phantom import Truth
+    from curate.status import Status
+    from curate.why import Explanation
+
+__all__ = ["Printer"]
+
+MAX_ROWS: Final = 100
+"""Rows of an answer that the terminal shows; `--json` prints all of them."""
+
+
+class Printer:
+    """Prints results; each method returns the exit code. The last line says what was done and the next command."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+
+    def error(self, problem: CurateError) -> None:
+        """An error, to standard error."""
+        if self._json:
+            self._document({"error": type(problem).__name__, "message": str(problem), "exit_code": problem.exit_code})
+        else:
+            print(f"curate: {problem}", file=sys.stderr)
+
+    def interrupted(self) -> None:
+        """The user pressed Ctrl-C."""
+        print("curate: interrupted; what was committed stays, run the same command again to go on", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Callable[["Progress"], None]]:
+        """A progress bar on a terminal, silence elsewhere."""
+        if self._json or not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        from rich.console import Console
+        from rich import progress as bars
+
+        columns = (
+            bars.SpinnerColumn(),
+            bars.TextColumn("{task.description:8}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("parts, {task.fields[items]} items"),
+            bars.TimeElapsedColumn(),
+        )
+        with bars.Progress(*columns, console=Console(stderr=True)) as bar:
+            shown: dict[str, Any] = {}
+            items: dict[str, int] = {}
+
+            def show(step: "Progress") -> None:
+                if step.stage not in shown:
+                    shown[step.stage] = bar.add_task(step.stage, total=step.parts_wanted, items=0)
+                if step.item is not None:
+                    items[step.stage] = items.get(step.stage, 0) + 1
+                    if items[step.stage] % 20:
+                        return
+                    bar.update(shown[step.stage], items=items[step.stage])
+                else:
+                    bar.update(shown[step.stage], completed=step.parts_done, items=items.get(step.stage, 0))
+
+            yield show
+
+    def doctor(self, findings: Sequence["Finding"]) -> int:
+        """What was found, what is missing."""
+        ok = all(finding.ok is not False for finding in findings)
+        if self._json:
+            self._document([asdict(finding) for finding in findings])
+        else:
+            marks = {True: "ok", False: "MISSING", None: "-"}
+            self._table(
+                ("", "what", "found", "remedy"),
+                [(marks[f.ok], f.name, f.found, "" if f.ok else f.remedy) for f in findings],
+            )
+            print(
+                "Everything that curate needs is here. Next: curate sources"
+                if ok
+                else "Something is missing: see the remedies above."
+            )
+        return 0 if ok else 1
+
+    def sources(self, cards: Mapping[str, "Card"]) -> int:
+        """One line per card."""
+        if self._json:
+            self._document([msgspec.to_builtins(card) for card in cards.values()])
+            return 0
+        rows = [
+            (
+                card.id,
+                card.modality or "",
+                card.terms.licence,
+                ", ".join(sorted({labels.layout for labels in card.labels})) or "-",
+                card.title,
+            )
+            for card in cards.values()
+        ]
+        self._table(("id", "modality", "licence", "labels", "title"), rows)
+        print(f"{len(rows)} cards. Next: curate sources ID")
+        return 0
+
+    def source(self, card: "Card") -> int:
+        """One card in full."""
+        import yaml
+
+        plain = msgspec.to_builtins(card)
+        if self._json:
+            self._document(plain)
+        else:
+            print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120))
+            print(f"Next: curate build the card's file, with --data ROOT where ROOT/{card.id} holds {card.source.home}")
+        return 0
+
+    def sniffed(self, sniffed: "Sniffed", target: Path | None) -> int:
+        """A drafted card and what it could not know."""
+        import yaml
+
+        text = yaml.safe_dump(sniffed.card, sort_keys=False, allow_unicode=True, width=120)
+        notes = "".join(f"# unsure: {line}\n" for line in sniffed.unsure)
+        if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(notes + text, encoding="utf-8")
+        if self._json:
+            self._document(
+                {"card": sniffed.card, "unsure": list(sniffed.unsure), "file": None if target is None else str(target)}
+            )
+            return 0
+        if target is None:
+            print(notes + text, end="")
+            print("# Next: look at each `unsure` line, then: curate build CARD --out DIR --data ROOT", file=sys.stderr)
+        else:
+            print(notes, end="")
+            print(
+                f"Wrote {target}, unsure of {len(sniffed.unsure)} things. Next: edit it, then curate build {target} --out DIR --data ROOT"
+            )
+        return 0
+
+    def phantoms(self, folder: Path, truth: "Truth") -> int:
+        """What was drawn."""
+        if self._json:
+            self._document(msgspec.to_builtins(truth))
+        else:
+            rows = [
+                (name, str(d.totals.images), str(d.totals.objects), str(d.totals.rows))
+                for name, d in sorted(truth.datasets.items())
+            ]
+            self._table(("dataset", "images", "objects", "rows"), rows)
+            print(
+                f"Wrote {len(rows)} datasets and their truth below {folder}. Next: curate build pipelines/quickstart.yaml --data {folder} --out DIR"
+            )
+        return 0
+
+    def plan(self, plan: "Plan") -> int:
+        """Parts by state and reason."""
+        if self._json:
+            self._document(
+                [
+                    {
+                        "stage": planned.part.stage,
+                        "source": planned.part.source,
+                        "bucket": planned.part.bucket,
+                        "state": planned.state,
+                        "reasons": list(planned.reasons),
+                    }
+                    for planned in plan.parts
+                ]
+            )
+            return 0
+        rows = [
+            (str(planned.part), planned.state, "; ".join(planned.reasons))
+            for planned in plan.parts
+            if planned.state != "done"
+        ]
+        if rows:
+            self._table(("part", "state", "why"), rows)
+        states = {state: len(plan.in_state(state)) for state in ("done", "missing", "stale", "waiting")}
+        print(
+            ", ".join(f"{n} {state}" for state, n in states.items())
+            + ". "
+            + ("Next: curate build" if rows else "Nothing to do.")
+        )
+        return 0
+
+    def built(self, folder: Path, built: "Built") -> int:
+        """The ledger, and what fell short."""
+        code = 1 if built.shortfalls else 0
+        if self._json:
+            self._document(
+                {
+                    "ledger": [_plain(line) for line in built.ledger.lines],
+                    "rejects": _reasons(built.ledger),
+                    "built": built.built,
+                    "kept": built.kept,
+                    "shortfalls": [_plain(shortfall) for shortfall in built.shortfalls],
+                    "notes": list(built.notes),
+                }
+            )
+            return code
+        self._ledger(built.ledger)
+        for note in built.notes:
+            print(f"note: {note}")
+        for shortfall in built.shortfalls:
+            print(f"FAILED {shortfall.source}: {shortfall.message}")
+        parts = f"{sum(built.built.values())} parts built, {sum(built.kept.values())} kept, {built.seconds:.1f} s"
+        pairs = built.ledger.emitted.get(("verify", "pairs"), 0)
+        images = built.ledger.emitted.get(("read", "images"), 0)
+        head = "FAILED: see above." if code else f"Built {pairs:,} pairs over {images:,} images in {folder}"
+        print(f"{head} ({parts}). Next: curate {'rejects' if code else 'check'} {folder}")
+        return code
+
+    def _ledger(self, ledger: "Ledger") -> None:
+        rows = [
+            (
+                line.stage,
+                line.source,
+                line.unit,
+                f"{line.n_in:,}",
+                f"{line.n_used:,}",
+                f"{line.n_rejected:,}",
+                f"{line.n_filtered:,}",
+            )
+            for line in ledger.lines
+        ]
+        self._table(("stage", "source", "unit", "in", "used", "rejected", "filtered"), rows, right=4)
+        reasons = _reasons(ledger)
+        if reasons:
+            print()
+            self._table(
+                ("source", "unit", "verdict", "reason", "rows"),
+                [(row["source"], row["unit"], row["verdict"], row["reason"], f"{row['rows']:,}") for row in reasons],
+                right=1,
+            )
+
+    def status(self, folder: Path, status: "Status") -> int:
+        """How far it is."""
+        if self._json:
+            self._document(
+                {
+                    "name": status.name,
+                    "complete": status.complete,
+                    "stages": [_plain(stage) for stage in status.stages],
+                    "rejects": _reasons(status.ledger),
+                }
+            )
+            return 0
+        self._table(
+            ("stage", "done", "wanted"),
+            [
+                (stage.stage, str(stage.done), "?" if stage.wanted is None else str(stage.wanted))
+                for stage in status.stages
+            ],
+            right=2,
+        )
+        print(
+            f"{status.name} is {'complete' if status.complete else 'not complete'}. Next: curate {'check' if status.complete else 'build RECIPE --out'} {folder}"
+        )
+        return 0
+
+    def reject_counts(self, folder: Path, by: str, counts: Sequence[tuple[str, str, str, int]]) -> int:
+        """Rows in rejects, counted."""
+        if self._json:
+            self._document(
+                [{by: what, "unit": unit, "verdict": verdict, "rows": n} for what, unit, verdict, n in counts]
+            )
+            return 0
+        self._table(
+            (by, "unit", "verdict", "rows"),
+            [(what, unit, verdict, f"{n:,}") for what, unit, verdict, n in counts],
+            right=1,
+        )
+        print(f"{sum(n for *_, n in counts):,} rows. Next: curate why {folder} KEY, or curate rejects {folder} --list")
+        return 0
+
+    def reject_rows(self, rows: Sequence[dict[str, Any]]) -> int:
+        """Rows in rejects, each on its line."""
+        if self._json:
+            self._document(list(rows))
+            return 0
+        for row in rows:
+            place = " ".join(str(row[name]) for name in ("file", "locator") if row[name])
+            print(
+                f"{row['source']}\t{row['stage']}\t{row['verdict']}\t{row['reason']}\t{row['item_key']}\t{place}\t{row['detail']}"
+            )
+        return 0
+
+    def checked(self, folder: Path, report: "Report") -> int:
+        """What was checked and found."""
+        if self._json:
+            self._document(
+                {
+                    "ok": report.ok,
+                    "checked": report.checked,
+                    "findings": [_plain(f) for f in report.findings],
+                    "not_run": list(report.not_run),
+                }
+            )
+        else:
+            for name, n in report.checked.items():
+                print(f"checked {n:,} {name}")
+            for reason in report.not_run:
+                print(f"NOT RUN {reason}")
+            for finding in report.findings:
+                print(f"FAILED {finding.check}: {finding.subject}: {finding.message}")
+            verdict = (
+                f"{folder} is what it says."
+                if report.ok
+                else f"{len(report.findings)} findings in {folder}: build again, or see curate why."
+            )
+            print(
+                f"{verdict} Next: curate query {folder} 'SELECT task, split, count(*) FROM pairs GROUP BY ALL'"
+                if report.ok
+                else verdict
+            )
+        return 0 if report.ok else 1
+
+    def answer(self, relation: "duckdb.DuckDBPyRelation") -> int:
+        """The rows of a query."""
+        if self._json:
+            names = relation.columns
+            self._document([dict(zip(names, row, strict=True)) for row in relation.fetchall()])
+            return 0
+        relation.show(max_rows=MAX_ROWS, max_width=200)
+        return 0
+
+    def explanation(self, explanation: "Explanation") -> int:
+        """A story, block by block."""
+        if self._json:
+            blocks = [{"title": title, **values} for title, values in explanation.blocks]
+            self._document({"kind": explanation.kind, "key": explanation.key, "blocks": blocks})
+            return 0
+        for title, values in explanation.blocks:
+            print(title)
+            for name, value in values.items():
+                print(f"  {name}: {value}")
+        print(f"That is all about {explanation.kind} {explanation.key[:64]}.")
+        return 0
+
+    def collected(self, folder: Path, paths: Sequence[Path], freed: int, *, dry_run: bool) -> int:
+        """What gc removed."""
+        if self._json:
+            self._document(
+                {
+                    "files": [path.relative_to(folder).as_posix() for path in paths],
+                    "bytes": freed,
+                    "removed": not dry_run,
+                }
+            )
+            return 0
+        for path in paths:
+            print(path.relative_to(folder).as_posix())
+        print(
+            f"{'Would remove' if dry_run else 'Removed'} {len(paths)} files, {freed:,} bytes. Next: curate check {folder}"
+        )
+        return 0
+
+    def _document(self, value: Any) -> None:
+        print(json.dumps(value, indent=1, ensure_ascii=False, default=_jsonable))
+
+    @staticmethod
+    def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> None:
+        """Plain aligned columns, the last `right` of them to the right."""
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        first_right = len(header) - right
+        for row in [header, *rows]:
+            cells = [cell.rjust(widths[i]) if i >= first_right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
+            print("  ".join(cells).rstrip())
+
+
+def _reasons(ledger: "Ledger") -> list[dict[str, Any]]:
+    return [
+        {"source": source, "unit": unit, "verdict": verdict, "reason": reason, "rows": n}
+        for (source, unit, verdict, reason), n in sorted(ledger.refusals.items())
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return str(value)

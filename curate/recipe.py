@@ -1,0 +1,140 @@
+"""Recipes: which sources become which pairs."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.card import Card, Struct, convert_strictly, load_card, read_yaml
+from curate.errors import RecipeError
+
+__all__ = [
+    "Limits",
+    "Parts",
+    "Recipe",
+    "SourceEntry",
+    "SplitFractions",
+    "TaskEntry",
+    "card_of",
+    "encode",
+    "load_recipe",
+    "recipe_of_card",
+]
+
+
+class SourceEntry(Struct, frozen=True):
+    """One source of a recipe: its card, and where its data lie if not below the data root."""
+
+    card: str  # an id below `catalogs/`, or a path (relative to the recipe's folder)
+    data: str | None = None
+    limit: int | None = None  # only so many items, chosen by a hash of their keys
+
+
+class TaskEntry(Struct, frozen=True):
+    """One task of a recipe with its settings."""
+
+    name: str
+    variants: int = 1  # how many differently worded drafts each
+    options: dict[str, Any] = {}
+
+
+class SplitFractions(Struct, frozen=True):
+    """How the groups are dealt out. `seed` names another deal of the same cards."""
+
+    fractions: dict[str, float] = msgspec.field(default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1})
+    seed: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.fractions or min(self.fractions.values()) < 0 or abs(sum(self.fractions.values()) - 1) > 1e-9:
+            raise ValueError(f"fractions must be non-negative and sum to 1, got {self.fractions}")
+
+
+class Limits(Struct, frozen=True):
+    """When a build fails although every part was built."""
+
+    rejects: float = 0.01  # of a source's units, beyond those that its card expects
+
+
+class Parts(Struct, frozen=True):
+    """How large a part grows before its source is dealt into twice as many buckets.
+
+    Without `bytes` it follows the source: a 64th of it, but at least 16 MiB (so that a laptop's cores share a small
+    source) and at most 256 MiB (so that a lost part is minutes of work, not hours).
+    """
+
+    bytes: int | None = None
+    items: int = 20_000
+
+
+class Recipe(Struct, frozen=True):
+    """One corpus."""
+
+    name: str
+    sources: tuple[SourceEntry, ...]
+    tasks: tuple[TaskEntry, ...]
+    rewrite: None = None
+    split: SplitFractions = SplitFractions()
+    limits: Limits = Limits()
+    parts: Parts = Parts()
+    folder: str = "."  # where the recipe lies: relative paths start here
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file.
+
+    Raises:
+        RecipeError: the file is not there, is not YAML, or says something that a recipe cannot say.
+    """
+    raw = read_yaml(path, RecipeError)
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys, found {type(raw).__name__}")
+    if "folder" in raw:
+        raise RecipeError(f"{path}: unknown key `folder`")
+    if raw.get("rewrite") is not None:
+        raise RecipeError(f"{path}: `rewrite` by a language model is not built yet; leave it out or null")
+    plain = {**raw, "folder": str(path.parent)}
+    if isinstance(raw.get("sources"), list):
+        plain["sources"] = [{"card": entry} if isinstance(entry, str) else entry for entry in raw["sources"]]
+    if isinstance(raw.get("tasks"), list):
+        plain["tasks"] = [_task(entry) for entry in raw["tasks"]]
+    return convert_strictly(plain, Recipe, str(path), RecipeError)
+
+
+def _task(entry: object) -> object:
+    if isinstance(entry, str):
+        return {"name": entry}
+    if not isinstance(entry, dict):
+        return entry
+    known = {key: value for key, value in entry.items() if key in ("name", "variants")}
+    return known | {"options": {key: value for key, value in entry.items() if key not in known}}
+
+
+def recipe_of_card(card: Card, path: Path, tasks: tuple[str, ...]) -> Recipe:
+    """What a command builds when it is given a card instead of a recipe: that one source, every task."""
+    return Recipe(
+        name=card.id,
+        sources=(SourceEntry(card=path.name),),
+        tasks=tuple(TaskEntry(name=name) for name in tasks),
+        folder=str(path.parent),
+    )
+
+
+def card_of(entry: SourceEntry, recipe: Recipe, catalogs: tuple[Path, ...]) -> tuple[Card, Path]:
+    """The card that a recipe's entry names, and its file.
+
+    Raises:
+        RecipeError: no such card in the recipe's folder or below any of `catalogs`.
+    """
+    beside = Path(recipe.folder) / entry.card
+    candidates = [beside] if entry.card.endswith((".yaml", ".yml")) else []
+    candidates += [folder / f"{entry.card}.yaml" for folder in catalogs]
+    for candidate in candidates:
+        if candidate.is_file():
+            return load_card(candidate), candidate
+    looked = ", ".join(str(candidate) for candidate in candidates)
+    raise RecipeError(f"recipe {recipe.name}: no card for source {entry.card!r}; looked for {looked}")
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """Canonical JSON of a card or recipe: sorted keys, for digests and for jobs."""
+    return msgspec.json.encode(value, order="sorted")

@@ -1,0 +1,500 @@
+"""The tables of a corpus: this module is the product, everything else fills it.
+
+Invariants, each enforced by a query in `curate check`:
+
+1.  A subject is in one split, and all assets of one pair share that split.
+2.  Unknown is null. A spacing that no tag proves is null, never 1.0; a state that nobody stated is `not_stated` or no
+    row at all, never `absent`.
+3.  A coordinate names its frame. The one frame of this version is `raster`: float xyxy on the stored pixels, before any
+    EXIF rotation; edges, 0-based: pixel i covers [i, i+1), so a mask's box ends at its last index plus one. The centre
+    of pixel i lies at i + 0.5.
+4.  Every number, side, negation and count in a text is derivable from the annotations that its pair names.
+5.  Every count on a card comes from the ledger, and the ledger from the sidecars.
+6.  Conservation, per part and unit: `n_in = n_used + n_rejected + n_filtered`; each refusal or filter is one row in
+    `rejects`.
+
+Where a file lies: `<table>/<source>/<bucket>-<digest>.parquet`, named by a sidecar `parts/<stage>/<source>/<bucket>.json`.
+Identifiers are lower-case hexadecimal sha256. `*` stands for the whole corpus where a table speaks of a source.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import pyarrow as pa
+
+__all__ = [
+    "ANNOTATIONS",
+    "ASSETS",
+    "CATALOG_TABLES",
+    "DRAFTS",
+    "FILES",
+    "GROUPS",
+    "IMAGES",
+    "INVENTORY",
+    "PAIRS",
+    "PARTS",
+    "REJECTS",
+    "RULES",
+    "TABLES",
+    "Annotator",
+    "CheckVerdict",
+    "Kind",
+    "Laterality",
+    "Origin",
+    "Reason",
+    "Refusal",
+    "State",
+    "Unit",
+    "Verdict",
+    "World",
+    "identity",
+]
+
+
+class Kind(StrEnum):
+    """What sort of thing an annotation says."""
+
+    CLASS = "class"  # one of several classes that exclude each other
+    MULTILABEL = "multilabel"  # one of several findings that may stand together
+    GRADE = "grade"
+    BOX = "box"
+    MASK = "mask"
+    POLYGON = "polygon"
+    POINT = "point"
+    COUNT = "count"
+    MEASUREMENT = "measurement"
+    INTERVAL = "interval"
+    CAPTION = "caption"
+    REPORT = "report"
+    SENTENCE = "sentence"
+    QA = "qa"
+    RELATION = "relation"
+    CODE = "code"
+    ATTRIBUTE = "attribute"
+
+
+class State(StrEnum):
+    """What the source says of a finding. Only an exclusive or complete label set ever yields `absent` by silence."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNCERTAIN = "uncertain"
+    NOT_STATED = "not_stated"
+
+
+class World(StrEnum):
+    """What a label set's silence means, as its card says.
+
+    `exclusive`: exactly one label holds, the others are absent. `complete`: several may hold, those not named are
+    absent. `open`: silence means nothing (the default).
+    """
+
+    EXCLUSIVE = "exclusive"
+    COMPLETE = "complete"
+    OPEN = "open"
+
+
+class Annotator(StrEnum):
+    """Who said it."""
+
+    HUMAN = "human"
+    MODEL = "model"
+    RULE = "rule"
+    REPORT_NLP = "report-nlp"
+
+
+class Laterality(StrEnum):
+    """The patient's side, never the picture's."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BILATERAL = "bilateral"
+
+
+class Origin(StrEnum):
+    """Who wrote the text of a pair."""
+
+    TEMPLATE = "template"
+    LLM = "llm"
+    SOURCE = "source"
+
+
+class Unit(StrEnum):
+    """What conservation counts. Each unit balances by itself."""
+
+    FILE = "file"  # everything below the data root, each member of an opened archive too
+    IMAGE = "image"  # a distinct image, present or only named (by a label, a list or a row)
+    ROW = "row"  # a row of a table, a line of JSONL, a question-answer record
+    OBJECT = "object"  # one box, polygon, point or mask of a label file
+    ITEM = "item"  # an inventory row on its way to an asset
+    ANNOTATION = "annotation"  # what scan handed to read
+    ASSET = "asset"
+    DRAFT = "draft"
+
+
+class Verdict(StrEnum):
+    """`rejected`: wrong or unusable. `filtered`: fine, but not wanted (a repeat, a class that the card ignores)."""
+
+    REJECTED = "rejected"
+    FILTERED = "filtered"
+
+
+class CheckVerdict(StrEnum):
+    """The answer of one rule about one text."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Reason(StrEnum):
+    """Why something was refused or filtered: a closed list, so that it can be counted and expected."""
+
+    # scan: files
+    MISSING_FILE = "missing_file"  # an image that a label, list or row names is not there
+    EMPTY_FILE = "empty_file"
+    UNREADABLE_FILE = "unreadable_file"  # the operating system or the archive would not give the bytes
+    UNCLAIMED_FILE = "unclaimed_file"  # filtered: no pattern of the card speaks of it
+    IGNORED_FILE = "ignored_file"  # filtered: the card says to leave it
+    OUTSIDE_ROOT = "outside_root"  # a path or link that leaves the data root
+    UNSAFE_ARCHIVE = "unsafe_archive"  # a member name, size or ratio that no honest archive has
+    OVER_LIMIT = "over_limit"  # filtered: beyond the recipe's `limit`
+    # scan: label files, rows and objects
+    INVALID_JSON = "invalid_json"
+    INVALID_XML = "invalid_xml"
+    INVALID_ROW = "invalid_row"
+    INVALID_HEADER = "invalid_header"  # a DICOM header that does not parse
+    BAD_ENCODING = "bad_encoding"
+    MISSING_COLUMN = "missing_column"
+    MISSING_VALUE = "missing_value"
+    UNKNOWN_CLASS = "unknown_class"  # a class id without a name, or a label that the card's concepts do not list
+    UNKNOWN_STATE = "unknown_state"  # a cell that the card's states do not list
+    IGNORED_CLASS = "ignored_class"  # filtered: the card maps the label to null
+    AMBIGUOUS_IMAGE = "ambiguous_image"  # a name that fits several images
+    NO_SUBJECT = "no_subject"  # the card's subject rule finds none for this image, so no split can keep it whole
+    CONFLICTING_SUBJECT = "conflicting_subject"  # two rows give one image to two subjects
+    IMAGE_UNAVAILABLE = "image_unavailable"  # a consequence: the image it speaks of is absent or was refused
+    # read: geometry
+    INVALID_GEOMETRY = "invalid_geometry"  # not finite, too few corners, an area of zero, an inverted box
+    OUTSIDE_IMAGE = "outside_image"
+    SIZE_MISMATCH = "size_mismatch"  # a mask or label file that states another raster than the image has
+    EMPTY_MASK = "empty_mask"
+    REPEATED = "repeated"  # filtered: the same statement about the same image stands already
+    # read: pixels
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    NO_PIXELS = "no_pixels"
+    TRUNCATED_IMAGE = "truncated_image"
+    CORRUPT_IMAGE = "corrupt_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_LARGE = "too_large"  # bytes on disk
+    DECODER_CRASH = "decoder_crash"
+    TIME_LIMIT = "time_limit"  # environmental
+    MEMORY_LIMIT = "memory_limit"  # environmental
+    # verify
+    EMPTY_TEXT = "empty_text"
+    IMAGE_TOKENS = "image_tokens"
+    LABEL_MISSING = "label_missing"
+    LABEL_INVENTED = "label_invented"
+    NEGATION = "negation"
+    LATERALITY = "laterality"
+    NUMBER = "number"
+    COUNT = "count"
+    BOX = "box"
+    POINT = "point"
+    ANSWER_IN_QUESTION = "answer_in_question"
+    SOURCE_TEXT = "source_text"
+
+    @property
+    def is_consequence(self) -> bool:
+        """True where another row already tells the cause, so that limits count the cause alone."""
+        return self is Reason.IMAGE_UNAVAILABLE
+
+    @property
+    def is_environmental(self) -> bool:
+        """True where another machine might decide otherwise: outside the promise of identical bytes."""
+        return self in (Reason.TIME_LIMIT, Reason.MEMORY_LIMIT)
+
+
+RULES: Final = (
+    "image_tokens",
+    "labels",
+    "negation",
+    "laterality",
+    "numbers",
+    "counts",
+    "boxes",
+    "points",
+    "answer_in_question",
+    "source_text",
+)
+"""The rules of `verify/`, in the order of the `checks` struct of a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A stage's verdict on one thing: why it goes no further. `detail` never holds patient text."""
+
+    reason: Reason
+    detail: str = ""
+    verdict: Verdict = Verdict.REJECTED
+
+
+def identity(*fields: object) -> str:
+    """sha256 over fields that cannot run into each other: each is preceded by its length in bytes; None is -1."""
+    digest = hashlib.sha256()
+    for field in fields:
+        if field is None:
+            digest.update(b"-1:")
+            continue
+        data = str(field).encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _required(name: str, dtype: pa.DataType) -> pa.Field:
+    return pa.field(name, dtype, nullable=False)
+
+
+STRINGS = pa.list_(pa.string())
+MASK_RLE = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.list_(pa.uint32()))])
+"""Run lengths in column-major order, zeros first: the uncompressed RLE of the COCO API."""
+
+INVENTORY = pa.schema(
+    [
+        _required("item_key", pa.string()),  # source-relative path[!member], or its token on a private card
+        _required("path", pa.string()),  # of the file that is opened; a token on a private card
+        pa.field("member", pa.string()),  # within an archive or a Parquet file, else null
+        _required("bytes", pa.int64()),
+        pa.field("subject", pa.string()),  # tokens, never the source's own identifiers
+        pa.field("study", pa.string()),
+        pa.field("series", pa.string()),
+        pa.field("source_split", pa.string()),  # several names joined by + where the source says several
+        pa.field("modality", pa.string()),
+        pa.field("anatomy", pa.string()),
+        pa.field("view", pa.string()),
+        pa.field("laterality", pa.string()),
+        pa.field("day_offset", pa.int32()),  # days since the subject's first item
+        _required("labelled_by", STRINGS),  # label sets that speak of this item, even to say that there is nothing
+        _required("annotations", pa.string()),  # JSON list of `layouts.base.RawAnnotation`, source coordinates
+    ]
+)
+"""One row per image that scan found: the slice of one bucket is the whole input of that bucket's read part."""
+
+FILES = pa.schema(
+    [
+        _required("path", pa.string()),
+        pa.field("member", pa.string()),
+        _required("bytes", pa.int64()),
+        _required("sha256", pa.string()),
+        _required("role", pa.string()),  # image | mask | label
+    ]
+)
+"""One row per source file or member that was read, with the digest taken while reading."""
+
+IMAGES = pa.schema(
+    [
+        _required("asset_id", pa.string()),
+        pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), nullable=False),
+    ],
+    metadata={
+        "huggingface": '{"info": {"features": {"asset_id": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}}}'
+    },
+)
+"""The bytes of one asset; the struct and the metadata are those that `datasets` opens as an image."""
+
+ASSETS = pa.schema(
+    [
+        _required("asset_id", pa.string()),  # identity(source, path, member, frame)
+        _required("source", pa.string()),
+        _required("item_key", pa.string()),
+        pa.field("frame", pa.int32()),  # of a multi-frame file, 0-based, else null
+        _required("content_sha256", pa.string()),  # of the source file or member
+        _required("image_sha256", pa.string()),  # of the stored bytes in `images`
+        pa.field("subject", pa.string()),
+        pa.field("study", pa.string()),
+        pa.field("series", pa.string()),
+        pa.field("source_split", pa.string()),
+        pa.field("day_offset", pa.int32()),
+        pa.field("modality", pa.string()),
+        pa.field("anatomy", pa.string()),
+        pa.field("view", pa.string()),
+        pa.field("laterality", pa.string()),
+        _required("media_type", pa.string()),  # of the stored bytes: image/jpeg, image/png
+        _required("width", pa.int32()),  # stored raster, before EXIF rotation
+        _required("height", pa.int32()),
+        _required("channels", pa.int8()),
+        _required("bit_depth", pa.int8()),  # per channel: 8 or 16
+        pa.field("exif_orientation", pa.int8()),  # 2 to 8 where the source states one; 1 is null
+        pa.field("spacing_mm", pa.list_(pa.float64())),  # row, column
+        pa.field("photometric", pa.string()),
+        pa.field("rescale_slope", pa.float64()),  # maps the delivered values to modality units
+        pa.field("rescale_intercept", pa.float64()),
+        pa.field("rescale_unit", pa.string()),
+        _required("changes", STRINGS),  # what was done to the bytes on the way; empty: stored as they came
+        _required("phash", pa.uint64()),  # difference hash of the luma, see `images.raster`
+        _required("labelled_by", STRINGS),
+    ]
+)
+"""One delivered image. Licence, split and confirmed pixel digest are joined in the catalog."""
+
+ANNOTATIONS = pa.schema(
+    [
+        _required("annotation_id", pa.string()),  # identity(asset_id, kind, file, locator)
+        _required("asset_id", pa.string()),
+        _required("source", pa.string()),
+        _required("label_set", pa.string()),
+        _required("world", pa.string()),
+        _required("exhaustive", pa.bool_()),
+        _required("kind", pa.string()),
+        pa.field("label", pa.string()),  # as the source writes it
+        pa.field("concept", pa.string()),  # as the card names it
+        pa.field("code", pa.string()),
+        pa.field("code_system", pa.string()),
+        pa.field("state", pa.string()),
+        pa.field("side", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("unit", pa.string()),
+        pa.field("question", pa.string()),
+        pa.field("text", pa.string()),  # an answer, a caption, a report, the value of an attribute
+        pa.field("language", pa.string()),
+        pa.field("frame", pa.string()),  # null without geometry
+        pa.field("box", pa.list_(pa.float64())),  # x0, y0, x1, y1; masks and polygons carry theirs too
+        pa.field("point", pa.list_(pa.float64())),  # x, y
+        pa.field("polygons", pa.list_(pa.list_(pa.float64()))),  # x, y, x, y, ... per ring
+        pa.field("mask", MASK_RLE),
+        pa.field("area_px", pa.float64()),
+        _required("flags", STRINGS),  # clipped, crowd, difficult, truncated, ...
+        _required("qualifiers", pa.map_(pa.string(), pa.string())),  # further columns that the card names
+        _required("annotator", pa.string()),
+        pa.field("source_split", pa.string()),
+        _required("file", pa.string()),
+        _required("locator", pa.string()),  # row 12, object[3], line 7
+        _required("file_sha256", pa.string()),
+    ]
+)
+"""One thing the source says about one asset."""
+
+GROUPS = pa.schema(
+    [
+        _required("asset_id", pa.string()),
+        _required("source", pa.string()),
+        pa.field("pixel_sha256", pa.string()),  # null where no cheap hash collided
+        pa.field("duplicate_of", pa.string()),  # the cluster's smallest asset id, null for that one and for singles
+        pa.field("duplicate_kind", pa.string()),  # bytes | pixels
+        _required("group_id", pa.string()),
+        _required("linked_by", STRINGS),  # subject, study, bytes, pixels; empty: the asset stands alone
+        _required("split", pa.string()),
+        pa.field("source_split", pa.string()),
+    ]
+)
+"""One asset's place among its like."""
+
+MESSAGES = pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())]))
+
+DRAFTS = pa.schema(
+    [
+        _required("draft_id", pa.string()),  # identity(task, asset_ids, annotation_ids, variant)
+        _required("source", pa.string()),
+        _required("asset_ids", STRINGS),
+        _required("annotation_ids", STRINGS),
+        _required("task", pa.string()),
+        _required("variant", pa.int32()),
+        _required("wording", pa.string()),  # which reviewed template spoke
+        _required("language", pa.string()),
+        _required("origin", pa.string()),
+        _required("messages", MESSAGES),
+        pa.field("request_id", pa.string()),
+        _required("constraints", pa.string()),  # JSON: the concept asked about, the answer form
+    ]
+)
+"""One instruction before rewriting: always valid text."""
+
+PAIRS = pa.schema(
+    [
+        _required("pair_id", pa.string()),
+        _required("source", pa.string()),
+        _required("asset_ids", STRINGS),
+        _required("annotation_ids", STRINGS),
+        _required("task", pa.string()),
+        _required("variant", pa.int32()),
+        _required("wording", pa.string()),
+        _required("language", pa.string()),
+        _required("origin", pa.string()),
+        _required("messages", MESSAGES),
+        pa.field("response_id", pa.string()),
+        _required("checks", pa.struct([pa.field(rule, pa.string(), nullable=False) for rule in RULES])),
+        pa.field("source_split", pa.string()),
+        _required("source_sha256", STRINGS),  # the image files and label files that it rests on
+    ]
+)
+"""One proved instruction pair."""
+
+REJECTS = pa.schema(
+    [
+        _required("source", pa.string()),
+        _required("stage", pa.string()),
+        _required("unit", pa.string()),
+        _required("item_key", pa.string()),
+        pa.field("file", pa.string()),
+        pa.field("locator", pa.string()),
+        _required("verdict", pa.string()),
+        _required("reason", pa.string()),
+        _required("detail", pa.string()),
+        _required("environmental", pa.bool_()),
+    ]
+)
+"""One thing refused or filtered."""
+
+PARTS = pa.schema(
+    [
+        _required("stage", pa.string()),
+        _required("source", pa.string()),
+        pa.field("bucket", pa.int32()),
+        _required("unit", pa.string()),
+        _required("n_in", pa.int64()),
+        _required("n_used", pa.int64()),
+        _required("n_rejected", pa.int64()),
+        _required("n_filtered", pa.int64()),
+    ]
+)
+"""The ledger: one row per part and unit, from the sidecars."""
+
+TABLES: Final[dict[str, pa.Schema]] = {
+    "inventory": INVENTORY,
+    "files": FILES,
+    "images": IMAGES,
+    "assets": ASSETS,
+    "annotations": ANNOTATIONS,
+    "groups": GROUPS,
+    "drafts": DRAFTS,
+    "pairs": PAIRS,
+    "rejects": REJECTS,
+}
+"""Every table that a part may write."""
+
+
+def _with(schema: pa.Schema, *fields: pa.Field) -> pa.Schema:
+    for field in fields:
+        schema = schema.append(field)
+    return schema
+
+
+CATALOG_TABLES: Final[dict[str, pa.Schema]] = {
+    "assets": _with(
+        ASSETS,
+        pa.field("pixel_sha256", pa.string()),
+        _required("group_id", pa.string()),
+        _required("split", pa.string()),
+        _required("licence", pa.string()),
+        _required("terms_class", pa.string()),
+    ),
+    "annotations": _with(ANNOTATIONS, _required("split", pa.string())),
+    "groups": GROUPS,
+    "pairs": _with(PAIRS, _required("split", pa.string()), _required("licence", pa.string())),
+    "rejects": REJECTS,
+    "parts": PARTS,
+}
+"""What the catalog holds: byte-free, with split and licence joined."""

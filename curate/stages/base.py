@@ -1,0 +1,101 @@
+"""What every stage is: which parts it wants, what they are made from, and how one is built."""
+
+import importlib.metadata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from curate.corpus import Corpus, ProjectKey
+from curate.schema import Reason, identity
+from curate.store.commit import PartWriter
+from curate.store.freshness import FileStat, Freshness, stat_tree
+from curate.store.part import Part, Sidecars
+
+__all__ = ["PIXEL_LIBRARIES", "Beat", "RealPaths", "Run", "Stage", "digest_of", "libraries", "stage_fingerprint"]
+
+PIXEL_LIBRARIES: Final = frozenset(
+    "isal numpy pillow pydicom pyjpegls pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pylibjpeg-rle simplejpeg".split()
+)
+"""The distributions that decode and encode pixels: a new version may give other bytes."""
+
+RealPaths = dict[str, tuple[str, str | None]]
+"""Token -> path and member, on a card that hides paths."""
+
+Beat = Callable[[str], None]
+"""Called with an item's key before work on it starts, so that whoever watches knows the culprit of a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that a stage may know about the build that it runs in."""
+
+    corpus: Corpus
+    key: ProjectKey
+    out: Path
+    sidecars: Sidecars
+    freshness: Freshness
+    poisoned: dict[str, Reason] = field(default_factory=dict)  # item key -> why it must not be touched again
+    real_paths: dict[str, RealPaths] = field(default_factory=dict)  # by source: what `stages.read` looked up already
+    _stats: dict[str, dict[str, FileStat]] = field(default_factory=dict)
+
+    def stats(self, source: str) -> dict[str, FileStat]:
+        """How the files of a source look, walked once per run."""
+        if source not in self._stats:
+            self._stats[source] = stat_tree(Path(self.corpus.source(source).root))
+        return self._stats[source]
+
+    def visible(self, source: str, key: str) -> str:
+        """A path below a data root as outputs may show it: itself, or its token on a card that hides paths."""
+        if self.corpus.source(source).card.hides_paths:
+            return self.key.token("path", source, key)
+        return key
+
+
+class Stage(Protocol):
+    """One step of the flow. A part's bytes are a pure function of its fingerprint and its inputs."""
+
+    name: str
+    version: int
+    after: tuple[str, ...]  # the stages whose parts it reads
+    isolated: bool  # decodes foreign bytes, so it runs under limits and its culprits become rejects
+
+    def parts(self, run: Run) -> list[Part]:
+        """The parts that are wanted, sorted. Upstream stages are complete when this is asked."""
+        ...
+
+    def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
+        """Version, configuration and libraries: what the bytes depend on besides the inputs."""
+        ...
+
+    def inputs(self, run: Run, part: Part) -> dict[str, str]:
+        """The digest of each input as it stands now, without building."""
+        ...
+
+    def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
+        """Write the part's rows; return the digest of each input as it was met."""
+        ...
+
+
+def stage_fingerprint(stage: Stage, config: dict[str, Any], packages: Iterable[str]) -> dict[str, str]:
+    """A flat fingerprint, so that a difference can be told field by field."""
+    flat = {"version": str(stage.version)}
+    flat |= {key: _flat(value) for key, value in config.items()}
+    return flat | libraries(packages)
+
+
+def _flat(value: Any) -> str:
+    text = msgspec.json.encode(value, order="sorted").decode()
+    return text if len(text) <= 200 else f"sha256:{identity(text)}"
+
+
+def libraries(packages: Iterable[str]) -> dict[str, str]:
+    """The installed versions of the libraries that touch bytes."""
+    return {f"library.{name}": importlib.metadata.version(name) for name in sorted(packages)}
+
+
+def digest_of(values: Iterable[object]) -> str:
+    """One digest over many values, in the order given."""
+    return identity(*values)

@@ -1,0 +1,104 @@
+"""draft: one bucket's annotations rendered as instructions by every task of the recipe."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from curate import tasks
+from curate.rows import Draft, Subject, subjects, to_table
+from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Refusal, Unit
+from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
+from curate.store.commit import PartWriter
+from curate.store.parquet import read_table
+from curate.store.part import Part, Sidecar
+from curate.tasks.vocabulary import Names
+
+__all__ = ["DraftStage", "digest_of_vocabulary", "read_part", "read_subjects", "vocabulary_of"]
+
+CHUNK_ROWS = 5000
+"""Drafts held as Python values before they become an Arrow table."""
+
+
+def vocabulary_of(run: Run, source: str) -> dict[str, Names]:
+    """Label set -> the concepts that it can name, as scan found them."""
+    found: dict[str, list[str]] = run.sidecars.need(Part("scan", source)).statistics["vocabulary"]
+    labels = run.corpus.source(source).card.labels
+    return {each.name: Names(found[each.name], world=each.world, exhaustive=each.exhaustive) for each in labels}
+
+
+def digest_of_vocabulary(vocabulary: Mapping[str, Names]) -> str:
+    """One digest over the names and what their absence means."""
+    return digest_of((name, tuple(names), names.world, names.exhaustive) for name, names in sorted(vocabulary.items()))
+
+
+def read_part(run: Run, part: Part) -> Sidecar:
+    """The read part of the same bucket."""
+    return run.sidecars.need(Part("read", part.source, part.bucket))
+
+
+def read_subjects(run: Run, part: Part) -> Iterator[Subject]:
+    """The bucket's assets with their annotations."""
+    sidecar = read_part(run, part)
+    assets = read_table(run.out, sidecar.of("assets"), ASSETS)
+    annotations = read_table(run.out, sidecar.of("annotations"), ANNOTATIONS)
+    return subjects(assets, annotations)
+
+
+class DraftStage:
+    """One part per bucket of a source."""
+
+    name = "draft"
+    version = 1
+    after: tuple[str, ...] = ("scan", "read")
+    isolated = False
+
+    def parts(self, run: Run) -> list[Part]:
+        """The buckets of read."""
+        return sorted(
+            Part(self.name, source.id, bucket)
+            for source in run.corpus.sources
+            for bucket in run.sidecars.need(Part("scan", source.id)).statistics["buckets"]
+        )
+
+    def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
+        """The recipe's tasks with their settings, versions and wordings."""
+        config: dict[str, Any] = {}
+        for entry in run.corpus.recipe.tasks:
+            task = tasks.task_class(entry.name)
+            config[f"task.{entry.name}"] = [task.version, entry.variants, entry.options]
+        return stage_fingerprint(self, config, ("pyarrow",))
+
+    def inputs(self, run: Run, part: Part) -> dict[str, str]:
+        """The bucket's assets and annotations, and the source's vocabulary; never its images."""
+        sidecar = read_part(run, part)
+        return {
+            "assets": sidecar.digest("assets"),
+            "annotations": sidecar.digest("annotations"),
+            "vocabulary": digest_of_vocabulary(vocabulary_of(run, part.source)),
+        }
+
+    def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
+        """Draft, asset by asset and task by task."""
+        vocabulary = vocabulary_of(run, part.source)
+        made = [
+            tasks.make_task(entry.name, entry.options, vocabulary, variants=entry.variants)
+            for entry in run.corpus.recipe.tasks
+        ]
+        drafts: list[Draft] = []
+        for subject in read_subjects(run, part):
+            beat(subject.asset.item_key)
+            writer.saw(Unit.ASSET)
+            writer.used(Unit.ASSET)
+            for task in made:
+                for draft in task.draft(subject):
+                    if isinstance(draft, Refusal):
+                        writer.saw(Unit.DRAFT)
+                        writer.refuse(Unit.DRAFT, subject.asset.item_key, draft, locator=task.name)
+                    else:
+                        drafts.append(draft)
+            if len(drafts) >= CHUNK_ROWS:
+                writer.write("drafts", to_table(drafts, DRAFTS))
+                drafts = []
+        writer.write("drafts", to_table(drafts, DRAFTS) if drafts else pa.Table.from_pylist([], schema=DRAFTS))
+        return self.inputs(run, part)

@@ -1,0 +1,226 @@
+"""Placing: what a source says, in its own words and coordinates, onto the raster of one asset."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curate import geometry
+from curate.card import LabelSet
+from curate.layouts.base import RawAnnotation, RawMask
+from curate.rows import Rle
+from curate.schema import Kind, Reason, Refusal, Verdict, identity
+
+__all__ = ["Placer", "Raster"]
+
+ReadMask = Callable[[RawMask], npt.NDArray[Any] | Refusal]
+
+PER_INSTANCE = "per"
+"""The qualifier with which the masks layout says that each value of a label map is one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """The asset that annotations are placed on."""
+
+    asset_id: str
+    source: str
+    width: int
+    height: int
+    labelled_orientation: int | None  # EXIF orientation that the labels were drawn after; null: drawn as stored
+
+
+@dataclass(slots=True)
+class Placer:
+    """Places the annotations of one asset after another and remembers what each has already said."""
+
+    labels: Mapping[str, LabelSet]
+    read_mask: ReadMask
+    _said: dict[tuple[object, ...], str] = field(default_factory=dict)
+    _maps: dict[tuple[str, str | None], npt.NDArray[Any] | Refusal] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Forget the last asset."""
+        self._said.clear()
+        self._maps.clear()
+
+    def place(self, raw: RawAnnotation, raster: Raster) -> list[dict[str, Any]] | Refusal:
+        """The rows of `annotations` that one statement yields, or why it yields none.
+
+        A label map whose values are instances yields one row each; a named value that a map does not hold yields no
+        row and no refusal: that its label set has looked at the image stands in `labelled_by`.
+        """
+        geometries = self._geometries(raw, raster)
+        if isinstance(geometries, Refusal):
+            return geometries
+        rows = []
+        for suffix, placed in geometries:
+            row = self._row(raw, raster, raw.locator + suffix, placed)
+            content = _content(row)
+            if content in self._said:
+                if len(geometries) == 1:
+                    return Refusal(Reason.REPEATED, f"says what {self._said[content]} says", Verdict.FILTERED)
+                continue
+            self._said[content] = row["locator"]
+            rows.append(row)
+        return rows
+
+    def _geometries(self, raw: RawAnnotation, raster: Raster) -> list[tuple[str, dict[str, Any]]] | Refusal:
+        """(locator suffix, geometry columns) of each object."""
+        width, height = geometry.displayed_size(raster.labelled_orientation or 1, raster.width, raster.height)
+        if raw.size is not None and raw.size != (width, height):
+            return Refusal(
+                Reason.SIZE_MISMATCH,
+                f"the label file states {raw.size[0]} x {raw.size[1]}, the image has {width} x {height}",
+            )
+        if raw.mask is not None:
+            return self._from_mask_file(raw, raw.mask, raster, (height, width))
+        if raw.rle is not None:
+            return _single(_stored(geometry.place_mask(raw.rle, raw.size or (width, height), width, height), raster))
+        if raw.polygons:
+            convention = raw.convention or geometry.Convention.CONTINUOUS
+            return _single(_stored(geometry.place_polygons(raw.polygons, convention, width, height), raster))
+        if raw.kind is Kind.BOX:
+            if raw.convention is None:
+                return Refusal(Reason.INVALID_GEOMETRY, "a box without coordinates")
+            return _single(_stored(geometry.place_box(raw.coords, raw.convention, width, height), raster))
+        if raw.kind is Kind.POINT:
+            if raw.convention is None:
+                return Refusal(Reason.INVALID_GEOMETRY, "a point without coordinates")
+            return _single(_stored(geometry.place_point(raw.coords, raw.convention, width, height), raster))
+        return [("", {})]
+
+    def _from_mask_file(
+        self, raw: RawAnnotation, mask: RawMask, raster: Raster, shape: tuple[int, int]
+    ) -> list[tuple[str, dict[str, Any]]] | Refusal:
+        key = (mask.path, mask.member)
+        if key not in self._maps:
+            self._maps[key] = self.read_mask(mask)
+        label_map = self._maps[key]
+        if isinstance(label_map, Refusal):
+            return label_map
+        if label_map.shape != shape:
+            found = (
+                f"the mask has {label_map.shape[1]} x {label_map.shape[0]} pixels, the image {shape[1]} x {shape[0]}"
+            )
+            return Refusal(Reason.SIZE_MISMATCH, found)
+        label_map = geometry.exif_mask_to_stored(label_map, raster.labelled_orientation or 1)
+        background = int(self.labels[raw.label_set].options.get("background", 0))
+        if PER_INSTANCE in raw.qualifiers:
+            return [
+                (f" value {value}", _mask_columns(rle)) for value, rle in geometry.mask_objects(label_map, background)
+            ]
+        chosen = label_map != background if mask.value is None else label_map == mask.value
+        if not np.any(chosen):
+            return Refusal(Reason.EMPTY_MASK, "the mask sets no pixel") if mask.value is None else []
+        return [("", _mask_columns(geometry.encode_mask(chosen)))]
+
+    def _row(self, raw: RawAnnotation, raster: Raster, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
+        labels = self.labels[raw.label_set]
+        flags = sorted({*raw.flags, *placed.pop("flags", ())})
+        qualifiers = {name: value for name, value in raw.qualifiers.items() if name != PER_INSTANCE}
+        return {
+            "annotation_id": identity(raster.asset_id, raw.label_set, raw.kind, raw.file, locator, raw.concept),
+            "asset_id": raster.asset_id,
+            "source": raster.source,
+            "label_set": raw.label_set,
+            "world": str(labels.world),
+            "exhaustive": labels.exhaustive,
+            "kind": str(raw.kind),
+            "label": raw.label,
+            "concept": raw.concept,
+            "code": raw.code,
+            "code_system": raw.code_system,
+            "state": None if raw.state is None else str(raw.state),
+            "side": raw.side,
+            "value": raw.value,
+            "unit": raw.unit,
+            "question": raw.question,
+            "text": raw.text,
+            "language": raw.language or (labels.language if raw.text is not None else None),
+            "frame": "raster" if placed else None,
+            "box": placed.get("box"),
+            "point": placed.get("point"),
+            "polygons": placed.get("polygons"),
+            "mask": placed.get("mask"),
+            "area_px": placed.get("area_px"),
+            "flags": flags,
+            "qualifiers": sorted(qualifiers.items()),
+            "annotator": str(labels.annotator),
+            "source_split": raw.source_split,
+            "file": raw.file,
+            "locator": locator,
+            "file_sha256": raw.file_sha256,
+        }
+
+
+_Placed = geometry.PlacedBox | geometry.PlacedPoint | geometry.PlacedPolygons | geometry.PlacedMask
+
+
+def _stored(placed: _Placed | Refusal, raster: Raster) -> _Placed | Refusal:
+    """What was placed on the picture that the annotator saw, on the raster as it is stored."""
+    turn = raster.labelled_orientation
+    if turn in (None, 1) or isinstance(placed, Refusal):
+        return placed
+    width, height = raster.width, raster.height
+    match placed:
+        case geometry.PlacedBox(box, clipped):
+            return geometry.PlacedBox(geometry.exif_box_to_stored(box, turn, width, height), clipped)
+        case geometry.PlacedPoint(point, clipped):
+            x, y = geometry.exif_to_stored(point, turn, width, height)
+            return geometry.PlacedPoint((x, y), clipped)
+        case geometry.PlacedPolygons(polygons, box, area_px, clipped):
+            rings = tuple(geometry.exif_to_stored(ring, turn, width, height) for ring in polygons)
+            return geometry.PlacedPolygons(
+                rings, geometry.exif_box_to_stored(box, turn, width, height), area_px, clipped
+            )
+        case geometry.PlacedMask(mask, box, area_px):
+            turned = geometry.encode_mask(geometry.exif_mask_to_stored(geometry.decode_mask(mask), turn))
+            return geometry.PlacedMask(turned, geometry.exif_box_to_stored(box, turn, width, height), area_px)
+
+
+def _single(placed: _Placed | Refusal) -> list[tuple[str, dict[str, Any]]] | Refusal:
+    return placed if isinstance(placed, Refusal) else [("", _columns(placed))]
+
+
+def _columns(placed: _Placed) -> dict[str, Any]:
+    match placed:
+        case geometry.PlacedBox(box, clipped):
+            area = (box[2] - box[0]) * (box[3] - box[1])
+            return {"box": list(box), "area_px": area, "flags": ["clipped"] if clipped else []}
+        case geometry.PlacedPoint(point, clipped):
+            return {"point": list(point), "flags": ["clipped"] if clipped else []}
+        case geometry.PlacedPolygons(polygons, box, area_px, clipped):
+            rings = [list(ring) for ring in polygons]
+            return {"polygons": rings, "box": list(box), "area_px": area_px, "flags": ["clipped"] if clipped else []}
+        case geometry.PlacedMask(mask, box, area_px):
+            rle = {"height": mask.height, "width": mask.width, "counts": mask.counts}
+            return {"mask": rle, "box": list(box), "area_px": area_px}
+
+
+def _mask_columns(rle: Rle) -> dict[str, Any]:
+    box = geometry.mask_box(rle)
+    if box is None:
+        raise ValueError("a mask without pixels has no box")
+    return _columns(geometry.PlacedMask(rle, box, float(geometry.mask_area(rle))))
+
+
+def _content(row: dict[str, Any]) -> tuple[object, ...]:
+    """What a statement says, apart from where it stands: two rows of equal content repeat each other."""
+    words = tuple(
+        None if row[name] is None else " ".join(row[name].casefold().split()) for name in ("question", "text")
+    )
+    plain = tuple(row[name] for name in ("label_set", "kind", "label", "concept", "state", "side", "value", "unit"))
+    shape = tuple(_frozen(row[name]) for name in ("box", "point", "polygons", "mask"))
+    named = tuple(row["qualifiers"]) if row["kind"] in (Kind.MEASUREMENT, Kind.ATTRIBUTE) else ()
+    return (*plain, *words, *shape, *named)
+
+
+def _frozen(value: Any) -> object:
+    if isinstance(value, dict):
+        return tuple((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return value

@@ -1,0 +1,252 @@
+"""Atomic commit: temporary name, fsync, rename to the digest, and the sidecar last. The sidecar is the only switch."""
+
+import contextlib
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import msgspec
+import pyarrow as pa
+
+from curate.errors import ConservationError, StoreError
+from curate.schema import TABLES, Refusal, Unit, Verdict
+from curate.store.parquet import HashingFile, TableFile
+from curate.store.part import TEMPORARY_PREFIX, Count, OutputFile, Part, Sidecar
+
+__all__ = ["PartWriter", "replace_file", "retire"]
+
+
+class PartWriter:
+    """Everything one part writes. Leaving the block without `commit` leaves nothing under a final name.
+
+    Rows are counted as they pass: `saw` counts what came in, `used` what went on; `refuse` writes the row in `rejects`
+    and counts it. `commit` refuses a part whose units do not balance.
+    """
+
+    def __init__(self, out: Path, part: Part, schemas: Mapping[str, pa.Schema] = TABLES, folder: str = "") -> None:
+        self.out = out
+        self.part = part
+        self._schemas = schemas
+        self._folder = folder
+        self._open: dict[tuple[str, int | None], _Temporary] = {}
+        self._seen: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()
+        self._refused: Counter[tuple[str, str]] = Counter()
+        self._reasons: dict[str, dict[str, Counter[str]]] = {}
+        self._rejects: list[dict[str, Any]] = []
+        self.emitted: Counter[str] = Counter()
+        self.statistics: dict[str, Any] = {}
+
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for temporary in self._open.values():
+            temporary.discard()
+        self._open.clear()
+
+    def write(self, table: str, rows: pa.Table, bucket: int | None = None) -> None:
+        """Add rows to one of the part's tables; `bucket` names the slice where that is not the part's own."""
+        if not rows.num_rows:
+            return
+        slot = (table, self.part.bucket if bucket is None else bucket)
+        if slot not in self._open:
+            self._open[slot] = _Temporary(*self._home(table), self._schemas[table])
+        self._open[slot].table.write(rows)
+        self.emitted[table] += rows.num_rows
+
+    def finish(self, table: str, bucket: int) -> None:
+        """Close a slice that is complete, so that a part with many slices holds one file open at a time."""
+        if (table, bucket) in self._open:
+            self._open[table, bucket].close()
+
+    def saw(self, unit: Unit, n: int = 1) -> None:
+        """Count input."""
+        self._seen[unit] += n
+
+    def used(self, unit: Unit, n: int = 1) -> None:
+        """Count input that went on."""
+        self._used[unit] += n
+
+    def refuse(
+        self, unit: Unit, item_key: str, refusal: Refusal, *, file: str | None = None, locator: str | None = None
+    ) -> None:
+        """One row in `rejects`."""
+        self._refused[unit, refusal.verdict] += 1
+        by_verdict = self._reasons.setdefault(str(unit), {})
+        by_verdict.setdefault(str(refusal.verdict), Counter())[str(refusal.reason)] += 1
+        self._rejects.append(
+            {
+                "source": self.part.source,
+                "stage": self.part.stage,
+                "unit": str(unit),
+                "item_key": item_key,
+                "file": file,
+                "locator": locator,
+                "verdict": str(refusal.verdict),
+                "reason": str(refusal.reason),
+                "detail": refusal.detail,
+                "environmental": refusal.reason.is_environmental,
+            }
+        )
+
+    def commit(self, fingerprint: dict[str, str], inputs: dict[str, str]) -> Sidecar:
+        """Make the part exist.
+
+        Raises:
+            ConservationError: a unit does not balance.
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        counts = self._balance()
+        if self._rejects:
+            self.write("rejects", pa.Table.from_pylist(self._rejects, schema=TABLES["rejects"]))
+        files = [
+            temporary.commit(table, bucket, self.out)
+            for (table, bucket), temporary in sorted(self._open.items(), key=lambda item: (item[0][0], item[0][1] or 0))
+        ]
+        self._open.clear()
+        sidecar = Sidecar(
+            stage=self.part.stage,
+            source=self.part.source,
+            bucket=self.part.bucket,
+            fingerprint=fingerprint,
+            inputs=inputs,
+            files=tuple(files),
+            counts=counts,
+            refusals={
+                unit: {verdict: dict(reasons) for verdict, reasons in verdicts.items()}
+                for unit, verdicts in self._reasons.items()
+            },
+            emitted=dict(sorted(self.emitted.items())),
+            statistics=self.statistics,
+        )
+        replace_file(
+            self.out / self.part.sidecar_path, msgspec.json.format(msgspec.json.encode(sidecar, order="sorted"))
+        )
+        return sidecar
+
+    def _balance(self) -> tuple[Count, ...]:
+        units = sorted(self._seen.keys() | self._used.keys() | {unit for unit, _ in self._refused})
+        counts = tuple(
+            Count(
+                unit=str(unit),
+                n_in=self._seen[unit],
+                n_used=self._used[unit],
+                n_rejected=self._refused[unit, Verdict.REJECTED],
+                n_filtered=self._refused[unit, Verdict.FILTERED],
+            )
+            for unit in units
+        )
+        wrong = [count for count in counts if not count.balances]
+        if wrong:
+            raise ConservationError(
+                f"part {self.part} does not balance: "
+                + "; ".join(
+                    f"{c.unit}: {c.n_in} in, {c.n_used} used + {c.n_rejected} rejected + {c.n_filtered} filtered"
+                    for c in wrong
+                )
+                + ". This is a bug in the stage; nothing was committed"
+            )
+        return counts
+
+    def _home(self, table: str) -> tuple[Path, str]:
+        """Where a table's file will lie, and how its name begins."""
+        if self._folder:
+            return self.out / self._folder, table
+        return self.out / table / self.part.folder, self.part.stage
+
+
+class _Temporary:
+    """One table's file before it has a name."""
+
+    def __init__(self, home: Path, stem: str, schema: pa.Schema) -> None:
+        with _disk_errors(home):
+            home.mkdir(parents=True, exist_ok=True)
+            self.home = home
+            self.stem = stem
+            self.path = home / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+            self._file: BinaryIO = self.path.open("wb", buffering=2**20)
+        self.sink = HashingFile(self._file)
+        self.table = TableFile(self.sink, schema)
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        with _disk_errors(self.home):
+            self.table.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def commit(self, table: str, bucket: int | None, out: Path) -> OutputFile:
+        self.close()
+        with _disk_errors(self.home):
+            digest = self.sink.hexdigest()
+            stem = self.stem if bucket is None else f"{self.stem}-{bucket:05d}"
+            final = self.home / f"{stem}-{digest[:32]}.parquet"
+            self.path.rename(final)
+            _sync_folder(self.home)
+        return OutputFile(
+            table=table,
+            bucket=bucket,
+            name=final.relative_to(out).as_posix(),
+            sha256=digest,
+            bytes=self.sink.bytes,
+            rows=self.table.rows,
+        )
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError, pa.ArrowException, ValueError):
+            self.table.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` under `path` so that a reader sees the old bytes or the new ones, whatever happens meanwhile."""
+    with _disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def retire(out: Path, parts: Iterable[Part]) -> None:
+    """Unlink the sidecars of parts that nothing wants any more; their files wait for `gc`."""
+    for part in parts:
+        with _disk_errors(out):
+            (out / part.sidecar_path).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Any:
+    try:
+        yield
+    except OSError as problem:
+        raise StoreError(
+            f"cannot write below {folder}: {problem.strerror or problem}; free space or fix the rights, then run the same "
+            "command again: what was committed stays"
+        ) from problem
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

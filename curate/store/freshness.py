@@ -1,0 +1,86 @@
+"""The stat cache: which source files looked how when a part was built. It spares re-hashing and lies outside the output.
+
+A part's entry is trusted while every file that it names still has the size and modification time that it had when its
+bytes were read; anything else sends the caller back to the bytes. Losing the cache costs time, never correctness.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from curate.store.commit import replace_file
+from curate.store.part import Part
+
+__all__ = ["FileStat", "Freshness", "cache_folder", "stat_tree"]
+
+FileStat = tuple[int, int]
+"""Size in bytes, modification time in nanoseconds."""
+
+RACY_NS: Final = 2 * 10**9
+"""A file changed this shortly before it was read may change again within the clock's resolution: not cached."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    part_id: str
+    inputs: dict[str, str]
+    files: dict[str, FileStat]
+
+
+def cache_folder(out: Path) -> Path:
+    """The folder beside an output folder that holds what belongs to this machine alone."""
+    return out.parent / f".{out.name}.cache"
+
+
+def stat_tree(root: Path) -> dict[str, FileStat]:
+    """Size and modification time of every file below a folder, by path below it. Unreadable folders are left out."""
+    found: dict[str, FileStat] = {}
+    pending = [(str(root), "")]
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = prefix + entry.name
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append((entry.path, name + "/"))
+                        else:
+                            stat = entry.stat()
+                            found[name] = (stat.st_size, stat.st_mtime_ns)
+                    except OSError:
+                        found[name] = (-1, 0)
+        except OSError:
+            continue
+    return found
+
+
+class Freshness:
+    """The cache of one output folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def record(self, part: Part, stats: Mapping[str, FileStat], inputs: dict[str, str]) -> None:
+        """Remember that `part` was built with `inputs` while its files looked like `stats`."""
+        now = time.time_ns()
+        files = {path: stat if now - stat[1] >= RACY_NS else (-1, 0) for path, stat in stats.items()}
+        replace_file(self._path(part), msgspec.json.encode(_Entry(part.part_id, inputs, files)))
+
+    def inputs(self, part: Part, stats: Mapping[str, FileStat], *, whole: bool) -> dict[str, str] | None:
+        """The inputs that `part` was built with, if all its files look unchanged; `whole`: and none came or went."""
+        try:
+            entry = msgspec.json.decode(self._path(part).read_bytes(), type=_Entry)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if entry.part_id != part.part_id or any(stats.get(path) != stat for path, stat in entry.files.items()):
+            return None
+        if whole and len(entry.files) != len(stats):
+            return None
+        return entry.inputs
+
+    def _path(self, part: Part) -> Path:
+        return self._folder / part.sidecar_path

@@ -1,0 +1,31 @@
+"""gc: remove files that no sidecar names."""
+
+from pathlib import Path
+
+from curate.store.part import SIDECAR_FOLDER, TEMPORARY_PREFIX, Sidecars
+
+__all__ = ["leftovers", "remove"]
+
+
+def leftovers(out: Path, keep: frozenset[str]) -> list[Path]:
+    """Files below an output folder that no sidecar names: of killed builds, and of parts that were replaced.
+
+    `keep` holds the names, below the folder, of files that are not parts and belong there.
+    """
+    named = {file.name for sidecar in Sidecars(out).listed() for file in sidecar.files} | keep
+    found = []
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        is_sidecar = name.startswith(f"{SIDECAR_FOLDER}/") and not path.name.startswith(TEMPORARY_PREFIX)
+        if path.is_file() and name not in named and not is_sidecar:
+            found.append(path)
+    return found
+
+
+def remove(paths: list[Path]) -> int:
+    """Unlink files; the bytes that this freed."""
+    freed = 0
+    for path in paths:
+        freed += path.stat().st_size
+        path.unlink()
+    return freed

@@ -1,0 +1,191 @@
+"""Parquet files as this house writes and reads them: checksummed pages, byte-sized row groups, identical bytes."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import StoreError
+from curate.schema import TABLES
+from curate.store.part import OutputFile
+
+__all__ = ["ROW_GROUP_BYTES", "HashingFile", "TableFile", "iter_tables", "open_parquet", "read_table"]
+
+ROW_GROUP_BYTES: Final = 32 * 2**20
+"""A row group closes when its rows reach this size in memory: far below the 128 MB that readers cope with, and a
+worker that streams images holds no more than this."""
+
+IMAGE_GROUP_ROWS: Final = 100
+"""About a hundred images a group keep a random access cheap (see performance.md, work 1)."""
+
+ZSTD_LEVEL: Final = 3
+
+
+class HashingFile:
+    """A binary file that knows the digest and the size of what went through it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, data: Any) -> int:
+        """Write a buffer and fold it into the digest."""
+        self._digest.update(data)
+        self._file.write(data)
+        size = memoryview(data).nbytes
+        self.bytes += size
+        return size
+
+    def flush(self) -> None:
+        """Hand what is buffered to the operating system."""
+        self._file.flush()
+
+    def tell(self) -> int:
+        """Bytes so far."""
+        return self.bytes
+
+    def writable(self) -> bool:
+        """True: that is all it can do."""
+        return True
+
+    def readable(self) -> bool:
+        """False."""
+        return False
+
+    def seekable(self) -> bool:
+        """False: Parquet is written front to back."""
+        return False
+
+    def close(self) -> None:
+        """Leave the file to its owner."""
+
+    def hexdigest(self) -> str:
+        """sha256 of everything written."""
+        return self._digest.hexdigest()
+
+
+class TableFile:
+    """One table on its way into one Parquet file; rows leave for the disk a row group at a time."""
+
+    def __init__(self, sink: HashingFile, schema: pa.Schema) -> None:
+        self.schema = schema
+        self.rows = 0
+        self._pending: list[pa.Table] = []
+        self._pending_bytes = 0
+        self._pending_rows = 0
+        self._writer = pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **_settings(schema))
+        self._group_rows = IMAGE_GROUP_ROWS if _is_images(schema) else None
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows; they must be of the file's schema exactly."""
+        if not table.num_rows:
+            return
+        self._pending.append(table)
+        self._pending_bytes += table.nbytes
+        self._pending_rows += table.num_rows
+        if self._pending_bytes >= ROW_GROUP_BYTES or self._pending_rows >= (self._group_rows or self._pending_rows + 1):
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is pending and the footer."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        table = pa.concat_tables(self._pending)
+        rows_a_group = max(1, int(table.num_rows * ROW_GROUP_BYTES / max(table.nbytes, 1)))
+        if self._group_rows:
+            rows_a_group = min(rows_a_group, self._group_rows)
+        self._writer.write_table(table, row_group_size=rows_a_group)
+        self.rows += table.num_rows
+        self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
+
+
+def _is_images(schema: pa.Schema) -> bool:
+    return bool(schema.equals(TABLES["images"]))
+
+
+def _settings(schema: pa.Schema) -> dict[str, Any]:
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    plain = {leaf for leaf in leaves if leaf == "image.bytes"}
+    settings: dict[str, Any] = {
+        "version": "2.6",
+        "compression": {leaf: "NONE" if leaf in plain else "ZSTD" for leaf in leaves},
+        "compression_level": {leaf: ZSTD_LEVEL for leaf in leaves if leaf not in plain},
+        "write_page_checksum": True,
+        "write_page_index": True,
+        "store_schema": True,
+    }
+    if plain:
+        settings |= {"use_dictionary": False, "write_statistics": ["asset_id"]}
+    return settings
+
+
+def _leaves(name: str, dtype: pa.DataType) -> Iterator[str]:
+    """The column paths of a field as Parquet spells them."""
+    if pa.types.is_struct(dtype):
+        for field in dtype:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    elif pa.types.is_map(dtype):
+        yield from _leaves(f"{name}.key_value.key", dtype.key_type)
+        yield from _leaves(f"{name}.key_value.value", dtype.item_type)
+    elif pa.types.is_list(dtype):
+        yield from _leaves(f"{name}.list.element", dtype.value_type)
+    else:
+        yield name
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A committed file, its pages checked against their checksums while they are read.
+
+    Raises:
+        StoreError: the file is gone or its footer is no longer Parquet.
+    """
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as problem:
+        raise StoreError(
+            f"{path} cannot be opened ({_first_line(problem)}); run `curate check`, then build again"
+        ) from None
+
+
+def read_table(
+    out: Path, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of committed files one after another, in full or some columns; an empty table where there are none.
+
+    Raises:
+        StoreError: a file is gone, damaged, or of another schema than this version writes.
+    """
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    tables = list(iter_tables(out, files, schema, columns))
+    return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+
+def iter_tables(
+    out: Path, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """The row groups of committed files, one table each."""
+    for file in files:
+        parquet = open_parquet(out / file.name)
+        if not parquet.schema_arrow.equals(schema):
+            raise StoreError(f"{out / file.name} has other columns than this version writes; build again")
+        try:
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group, columns=list(columns) if columns else None)
+        except (OSError, pa.ArrowException) as problem:
+            raise StoreError(
+                f"{out / file.name} is damaged ({_first_line(problem)}); run `curate check`, then build again"
+            ) from None
+
+
+def _first_line(problem: BaseException) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]

@@ -1,0 +1,55 @@
+"""Tasks: one module per capability, each a pure function of one asset and its annotations."""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from curate.card import convert_strictly
+from curate.errors import RecipeError
+from curate.tasks.base import Task, Vocabulary
+
+__all__ = ["BUILT_IN", "make_task", "task_class", "task_names"]
+
+BUILT_IN: Mapping[str, str] = {
+    "closed_vqa": "curate.tasks.closed_vqa:ClosedVqa",
+    "count": "curate.tasks.count:Count",
+    "grounding": "curate.tasks.grounding:Grounding",
+    "label_caption": "curate.tasks.label_caption:LabelCaption",
+    "open_vqa": "curate.tasks.open_vqa:OpenVqa",
+    "points": "curate.tasks.points:Points",
+    "source_qa": "curate.tasks.source_qa:SourceQa",
+}
+"""Task: where its class stands. Plug-ins add theirs by the entry point group `curate.tasks`."""
+
+
+def task_names() -> tuple[str, ...]:
+    """Every known task, sorted."""
+    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group="curate.tasks"))}))
+
+
+def task_class(name: str) -> type[Task]:
+    """The class of a task.
+
+    Raises:
+        RecipeError: no task is called so.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        found: type[Task] = getattr(importlib.import_module(module), attribute)
+        return found
+    for point in entry_points(group="curate.tasks", name=name):
+        loaded: type[Task] = point.load()
+        return loaded
+    raise RecipeError(f"no task is called {name!r}; known tasks: {', '.join(task_names())}")
+
+
+def make_task(name: str, options: Mapping[str, Any], vocabulary: Vocabulary, *, variants: int = 1) -> Task:
+    """A task with the settings of a recipe.
+
+    Raises:
+        RecipeError: no task is called so, or it does not know one of the settings.
+    """
+    found = task_class(name)
+    settings = convert_strictly({"variants": variants, **options}, found.Options, f"task {name}", RecipeError)
+    return found(settings, vocabulary)

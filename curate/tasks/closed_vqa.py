@@ -1,0 +1,102 @@
+"""Yes-no questions. A "no" needs a stated absence, or the silence of an exclusive or complete label set."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from curate.rows import Asset, Draft, Subject
+from curate.schema import Refusal, State
+from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.english import grammar, indefinite, phrase, verb
+from curate.tasks.facts import Finding, findings, silent_absences
+from curate.tasks.picture import modality_name, noun, view_name
+from curate.tasks.statements import a_thing, bare, reads_as_label, some_things, things
+from curate.tasks.wording import Said, drafts, hash_of
+
+__all__ = ["ClosedVqa"]
+
+
+class ClosedVqaOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`surplus_no`: how many more questions about an asset may be answered no than yes."""
+
+    surplus_no: int = 1
+
+
+class ClosedVqa:
+    """Presence of each finding, and the view and modality of the image. What is uncertain is not asked."""
+
+    name: ClassVar[str] = "closed_vqa"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = "asset"
+    Options: ClassVar[type[TaskOptions]] = ClosedVqaOptions
+
+    def __init__(self, options: ClosedVqaOptions, vocabulary: Vocabulary) -> None:
+        self.options = options
+        self.vocabulary = vocabulary
+
+    def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
+        """The questions answered yes, then as many of those answered no as balance allows, chosen by a hash."""
+        asset = subject.asset
+        known = findings(subject)
+        questions = [_presence(asset, finding) for finding in known if finding.state is State.PRESENT]
+        negatives = [_presence(asset, finding) for finding in known if finding.state is State.ABSENT]
+        negatives += [_presence(asset, finding) for finding in silent_absences(subject, self.vocabulary)]
+        for said, answer in _attribute_questions(asset):
+            (questions if answer else negatives).append(said)
+        for said in (*questions, *self._chosen(asset.asset_id, negatives, len(questions) + self.options.surplus_no)):
+            yield from drafts(self.name, self.version, asset, said, self.options.variants)
+
+    def _chosen(self, asset_id: str, negatives: Sequence[Said], most: int) -> list[Said]:
+        ranked = sorted(negatives, key=lambda said: (hash_of(asset_id, said.aspect, "no"), said.aspect))
+        return ranked[: max(0, most)]
+
+
+def _presence(asset: Asset, finding: Finding) -> Said:
+    absent = finding.state is State.ABSENT
+    name = bare(finding)
+    words = {"noun": noun(asset, without=frozenset({"view"}))}
+    if reads_as_label(finding):
+        style = "label"
+        words["label"] = phrase(finding.concept)
+    elif finding.thing:
+        style = "object"
+        words |= {"things": things(finding), "some_things": things(finding) if absent else some_things(finding)}
+        words["are"] = verb(words["some_things"])
+    else:
+        style = "finding"
+        is_word = verb(name)
+        words |= {"thing": name, "a_thing": a_thing(finding), "is": is_word, "Is": is_word.capitalize()}
+    return Said(
+        aspect=f"{finding.concept}:presence",
+        exchange=f"{style}_{'absent' if absent else 'present'}",
+        words=words,
+        annotations=finding.annotations,
+        constraints={"ask": "presence", "concept": finding.concept, "label_set": finding.label_set},
+    )
+
+
+def _attribute_questions(asset: Asset) -> Iterator[tuple[Said, bool]]:
+    """One question on the view and one on the modality where a contrast is known; a hash decides what is suggested."""
+    for attribute, true, pools in (
+        ("view", view_name(asset), grammar().view_contrasts),
+        ("modality", modality_name(asset), (grammar().modality_contrasts,)),
+    ):
+        pool = next((pool for pool in pools if true in pool), None)
+        if true is None or pool is None:
+            continue
+        seed = hash_of(asset.asset_id, attribute, "suggested")
+        others = [name for name in pool if name != true]
+        asked = true if seed % 2 else others[seed // 2 % len(others)]
+        words = {
+            "asked": asked,
+            "true": true,
+            "a_asked": indefinite(asked, thing=True),
+            "a_true": indefinite(true, thing=True),
+        }
+        said = Said(
+            aspect=f"{attribute}:is",
+            exchange=f"{attribute}_is" if asked == true else f"{attribute}_is_not",
+            words=words,
+            annotations=(),
+            constraints={"ask": "attribute_is", "attribute": attribute},
+        )
+        yield said, asked == true

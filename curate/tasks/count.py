@@ -1,0 +1,140 @@
+"""Counting, where every object is marked, or where the source states a count itself. Zero counts too."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from curate.rows import Annotation, Asset, Draft, Subject
+from curate.schema import Kind, Refusal, State
+from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.english import joined, phrase, plural, singular
+from curate.tasks.facts import GEOMETRY, objects, silence_of
+from curate.tasks.picture import noun
+from curate.tasks.wording import Said, drafts
+
+__all__ = ["Count"]
+
+_SIDED = frozenset({"left", "right"})
+
+
+class CountOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`max_kinds`: the total over a label set is asked for where it names two kinds up to this many."""
+
+    max_kinds: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many there are of one concept, and what says so."""
+
+    concept: str
+    label_set: str
+    number: int
+    annotations: tuple[Annotation, ...]
+
+    def text(self) -> str:
+        """`12 erythrocytes`, `1 platelet`, `no nuclei`."""
+        name = phrase(self.concept)
+        if self.number == 0:
+            return f"no {plural(name)}"
+        return f"{self.number} {singular(name) if self.number == 1 else plural(name)}"
+
+
+class Count:
+    """How many of each kind, and how many of all kinds of one label set."""
+
+    name: ClassVar[str] = "count"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = "asset"
+    Options: ClassVar[type[TaskOptions]] = CountOptions
+
+    def __init__(self, options: CountOptions, vocabulary: Vocabulary) -> None:
+        self.options = options
+        self.vocabulary = vocabulary
+
+    def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
+        """Counts by kind, then totals."""
+        marked = _marked(subject, self.vocabulary)
+        for counted in (*marked, *_stated(subject)):
+            yield from drafts(
+                self.name, self.version, subject.asset, _of_kind(subject.asset, counted), self.options.variants
+            )
+        sets: dict[str, list[Counted]] = {}
+        for counted in marked:
+            sets.setdefault(counted.label_set, []).append(counted)
+        for label_set, kinds in sets.items():
+            named = set(self.vocabulary.get(label_set, ()))
+            total = sum(counted.number for counted in kinds)
+            known = {counted.concept for counted in kinds}
+            if named <= known and 2 <= len(kinds) <= self.options.max_kinds and total > 1:
+                said = _in_total(subject.asset, label_set, kinds, total)
+                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+
+
+def _marked(subject: Subject, vocabulary: Vocabulary) -> list[Counted]:
+    """Numbers of marked objects in exhaustive sets; a kind that the set can name and has not marked is zero."""
+    found = objects(subject)
+    result = [
+        Counted(group.concept, group.label_set, len(group.annotations), group.annotations)
+        for group in found
+        if group.countable and _SIDED.isdisjoint(phrase(group.concept).split(" "))
+    ]
+    for label_set in sorted(set(subject.asset.labelled_by)):
+        silence = silence_of(label_set, subject, vocabulary)
+        own = [a for a in subject.annotations if a.label_set == label_set]
+        if silence is None or not silence.exhaustive or any(a.kind not in GEOMETRY for a in own):
+            continue
+        spoken = {annotation.concept for annotation in own}
+        for concept in vocabulary.get(label_set, ()):
+            if concept not in spoken and _SIDED.isdisjoint(phrase(concept).split(" ")):
+                result.append(Counted(concept, label_set, 0, ()))
+    return result
+
+
+def _stated(subject: Subject) -> Iterator[Counted]:
+    """Counts that the source writes down."""
+    by_concept: dict[tuple[str, str], list[Annotation]] = {}
+    for a in subject.annotations:
+        if a.kind is Kind.COUNT and a.concept and a.value is not None and a.state in (None, State.PRESENT):
+            by_concept.setdefault((a.label_set, a.concept), []).append(a)
+    for (label_set, concept), group in by_concept.items():
+        values = {annotation.value for annotation in group}
+        value = values.pop()
+        if not values and value is not None and value >= 0 and value.is_integer():
+            yield Counted(concept, label_set, int(value), tuple(group))
+
+
+def _of_kind(asset: Asset, counted: Counted) -> Said:
+    name = phrase(counted.concept)
+    return Said(
+        aspect=f"{counted.label_set}:{counted.concept}:count",
+        exchange="some" if counted.number else "none",
+        words={
+            "noun": noun(asset, without=frozenset({"view"})),
+            "things": plural(name),
+            "n_things": counted.text(),
+            "are": "is" if counted.number == 1 else "are",
+        },
+        annotations=counted.annotations,
+        constraints={"ask": "count", "concept": counted.concept, "label_set": counted.label_set},
+    )
+
+
+def _in_total(asset: Asset, label_set: str, kinds: Sequence[Counted], total: int) -> Said:
+    ordered = sorted(kinds, key=lambda counted: counted.concept)
+    return Said(
+        aspect=f"{label_set}:total",
+        exchange="total",
+        words={
+            "noun": noun(asset, without=frozenset({"view"})),
+            "kinds": joined([plural(phrase(counted.concept)) for counted in ordered]),
+            "n": str(total),
+            "parts": joined([counted.text() for counted in ordered]),
+        },
+        annotations=[annotation for counted in ordered for annotation in counted.annotations],
+        constraints={
+            "ask": "count_total",
+            "label_set": label_set,
+            "concepts": [counted.concept for counted in ordered],
+        },
+    )

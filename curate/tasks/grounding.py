@@ -1,0 +1,129 @@
+"""Grounding, both ways: from a phrase to its boxes, and from a box to what it holds.
+
+All boxes are asked for only where every object is marked; elsewhere one of them is, chosen by a hash. Masks and
+polygons take part with the box that encloses them.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from curate.rows import Annotation, Asset, Draft, Subject
+from curate.schema import Kind, Refusal
+from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.english import indefinite, phrase, plural, singular, verb
+from curate.tasks.facts import Objects, objects, sole
+from curate.tasks.picture import noun
+from curate.tasks.places import PixelBox, in_reading_order, json_list, pixel_box, sized
+from curate.tasks.wording import Said, drafts, hash_of
+
+__all__ = ["Grounding"]
+
+_KINDS = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON})
+_SAME_PLACE = 0.8
+"""Overlap (intersection over union) from which two boxes mark one place: what such a box holds has no one answer."""
+
+
+class GroundingOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`max_objects`: more boxes than these are not asked for at once. `regions`: how many boxes are asked about."""
+
+    max_objects: int = 20
+    regions: int = 2
+
+
+class Grounding:
+    """Phrase to boxes for each concept, and box to phrase for some objects of each asset."""
+
+    name: ClassVar[str] = "grounding"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = "asset"
+    Options: ClassVar[type[TaskOptions]] = GroundingOptions
+
+    def __init__(self, options: GroundingOptions, vocabulary: Vocabulary) -> None:
+        self.options = options
+        self.vocabulary = vocabulary
+
+    def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
+        """Locating questions, then questions about regions."""
+        marked = objects(subject, _KINDS)
+        for group in marked:
+            said = self._locate(subject.asset, group)
+            if said is not None:
+                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+        for said in self._identify(subject.asset, marked):
+            yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+
+    def _locate(self, asset: Asset, group: Objects) -> Said | None:
+        placed = [(a, box) for a in sole(group.annotations) if (box := pixel_box(a, asset))]
+        if not placed:
+            return None
+        complete = group.countable and len(placed) == len(group.annotations)
+        if complete and len(placed) > self.options.max_objects:
+            return None
+        if not complete:
+            placed = [min(placed, key=lambda pair: (hash_of(pair[0].annotation_id, "locate"), pair[0].annotation_id))]
+        name = phrase(group.concept)
+        one = name if complete and len(placed) == 1 else singular(name)
+        exchange = "locate_one" if not complete else "locate_all" if len(placed) > 1 else "locate_sole"
+        return Said(
+            aspect=f"{group.label_set}:{group.concept}:locate",
+            exchange=exchange,
+            words={
+                "noun": noun(asset, without=frozenset({"view"})),
+                "thing": one,
+                "things": plural(name),
+                "a_thing": indefinite(one, thing=True),
+                "is": verb(one),
+                "form": sized(self.name, "form", asset, group.concept),
+                "boxes": json_list(in_reading_order(box for _, box in placed)),
+            },
+            annotations=[annotation for annotation, _ in placed],
+            constraints={
+                "ask": "locate",
+                "concept": group.concept,
+                "label_set": group.label_set,
+                "all": complete,
+            },
+        )
+
+    def _identify(self, asset: Asset, marked: list[Objects]) -> Iterator[Said]:
+        placed = [(g, a, box) for g in marked for a in sole(g.annotations) if (box := pixel_box(a, asset))]
+        ranked = sorted(placed, key=lambda entry: (hash_of(entry[1].annotation_id, "identify"), entry[1].annotation_id))
+        asked = 0
+        for group, annotation, box in ranked:
+            if asked == self.options.regions:
+                return
+            if any(
+                other is not annotation and g.concept != group.concept and _overlap(box, place) > _SAME_PLACE
+                for g, other, place in placed
+            ):
+                continue
+            asked += 1
+            yield self._region(asset, group, annotation, box)
+
+    def _region(self, asset: Asset, group: Objects, annotation: Annotation, box: PixelBox) -> Said:
+        name = singular(phrase(group.concept))
+        picture = noun(asset, without=frozenset({"view"}))
+        if name.lower() in picture.lower():
+            picture = "image"
+        return Said(
+            aspect=f"{group.label_set}:identify",
+            exchange="identify",
+            words={
+                "noun": picture,
+                "region": str(list(box)),
+                "frame": sized(self.name, "frame", asset, annotation.annotation_id),
+                "a_thing": indefinite(name, thing=True),
+            },
+            annotations=[annotation],
+            constraints={"ask": "identify", "label_set": group.label_set},
+        )
+
+
+def _overlap(first: PixelBox, second: PixelBox) -> float:
+    """Intersection over union."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return width * height / (areas - width * height)

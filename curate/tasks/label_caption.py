@@ -1,0 +1,94 @@
+"""Captions from labels: what the image is, what it shows, what is possible, and what its source says is absent."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from curate.rows import Draft, Subject
+from curate.schema import Kind, Laterality, Refusal, State
+from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.english import capitalised, indefinite, joined, phrase, verb
+from curate.tasks.facts import Finding, findings
+from curate.tasks.picture import attributes, noun
+from curate.tasks.statements import a_thing, bare, grade_value, reads_as_label, some_things
+from curate.tasks.wording import Said, drafts, hash_of, sentences_of
+
+__all__ = ["LabelCaption"]
+
+
+class LabelCaptionOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`max_absent`: how many of the stated absences one caption names; which, is chosen by a hash."""
+
+    max_absent: int = 5
+
+
+class LabelCaption:
+    """One caption per asset that has something of its own to tell. Silence is never told as absence."""
+
+    name: ClassVar[str] = "label_caption"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = "asset"
+    Options: ClassVar[type[TaskOptions]] = LabelCaptionOptions
+
+    def __init__(self, options: LabelCaptionOptions, vocabulary: Vocabulary) -> None:
+        self.options = options
+        self.vocabulary = vocabulary
+
+    def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
+        """One caption per variant, or nothing."""
+        asset = subject.asset
+        known = findings(subject)
+        present = [finding for finding in known if finding.state is State.PRESENT]
+        uncertain = [finding for finding in known if finding.state is State.UNCERTAIN]
+        absent = self._some_absent(asset.asset_id, [f for f in known if f.state is State.ABSENT])
+        grades = [a for a in subject.annotations if a.kind is Kind.GRADE and a.concept and grade_value(a)]
+        if not (present or uncertain or absent or grades or asset.view or asset.laterality):
+            return
+        sentences = [*self._present(asset.asset_id, present)]
+        sentences += self._listed(asset.asset_id, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
+        sentences += self._listed(asset.asset_id, "absent", absent, [bare(f) for f in absent], "or")
+        for grade in grades:
+            words = {"name": phrase(grade.concept or ""), "value": grade_value(grade) or ""}
+            sentences.append(_sentence(asset.asset_id, "grade", words))
+        told = [a for finding in (*present, *uncertain, *absent) for a in finding.annotations]
+        said = Said(
+            aspect="caption",
+            exchange="caption",
+            words={
+                "a_noun": indefinite(noun(asset), thing=True),
+                "findings": "".join(f" {sentence}" for sentence in sentences),
+            },
+            annotations=[*told, *grades],
+            constraints={
+                "ask": "caption",
+                "attributes": [name for name, value in attributes(asset) if value != Laterality.BILATERAL],
+            },
+        )
+        yield from drafts(self.name, self.version, asset, said, self.options.variants)
+
+    def _some_absent(self, asset_id: str, absent: list[Finding]) -> list[Finding]:
+        ranked = sorted(absent, key=lambda finding: (hash_of(asset_id, finding.concept), finding.concept))
+        chosen = {finding.concept for finding in ranked[: self.options.max_absent]}
+        return [f for f in absent if f.concept in chosen and not reads_as_label(f)]
+
+    def _present(self, asset_id: str, present: Sequence[Finding]) -> Iterator[str]:
+        labels = [finding for finding in present if reads_as_label(finding)]
+        classes = [f for f in present if f.kind is Kind.CLASS and not reads_as_label(f)]
+        others = [f for f in present if f.kind is not Kind.CLASS and not reads_as_label(f)]
+        yield from self._listed(asset_id, "label", labels, [phrase(f.concept) for f in labels], "and")
+        yield from self._listed(asset_id, "class", classes, [a_thing(f) for f in classes], "and")
+        named = [some_things(f) if f.thing else a_thing(f) for f in others]
+        yield from self._listed(asset_id, "present", others, named, "and")
+
+    def _listed(
+        self, asset_id: str, sentence: str, group: Sequence[Finding], names: Sequence[str], word: str
+    ) -> list[str]:
+        if not group:
+            return []
+        several = len(names) > 1 and word == "and"
+        words = {"things": joined(names, word), "is": "are" if several else verb(names[-1])}
+        return [_sentence(asset_id, sentence, words)]
+
+
+def _sentence(asset_id: str, kind: str, words: dict[str, str]) -> str:
+    pool = sentences_of(kind)
+    return capitalised(pool[hash_of(asset_id, kind) % len(pool)].format_map(words))

@@ -1,0 +1,139 @@
+"""Open questions about what the delivered image can show: class, findings, grade, view, modality, anatomy, side.
+
+Laboratory values, age and sex are annotations too, but no image shows them: they are never asked about.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from curate.rows import Annotation, Asset, Draft, Subject
+from curate.schema import Kind, Laterality, Refusal, State, World
+from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.english import indefinite, joined, phrase, verb
+from curate.tasks.facts import Finding, findings, silence_of
+from curate.tasks.picture import attributes, body_part, noun
+from curate.tasks.statements import a_thing, grade_value, reads_as_label
+from curate.tasks.wording import Said, drafts
+
+__all__ = ["OpenVqa"]
+
+
+class OpenVqa:
+    """What class, which findings, which grade, and what kind of image."""
+
+    name: ClassVar[str] = "open_vqa"
+    version: ClassVar[int] = 1
+    scope: ClassVar[Scope] = "asset"
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+
+    def __init__(self, options: TaskOptions, vocabulary: Vocabulary) -> None:
+        self.options = options
+        self.vocabulary = vocabulary
+
+    def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
+        """Every open question that the asset's annotations answer."""
+        for said in (*self._classes(subject), *self._findings(subject), *_grades(subject), *_attributes(subject.asset)):
+            yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+
+    def _classes(self, subject: Subject) -> Iterator[Said]:
+        known = [f for f in findings(subject) if f.kind is Kind.CLASS]
+        sets: dict[str, list[Finding]] = {}
+        for finding in known:
+            if finding.state is State.PRESENT:
+                sets.setdefault(finding.label_set, []).append(finding)
+        for label_set, held in sets.items():
+            if len(held) != 1:
+                continue
+            finding = held[0]
+            label = reads_as_label(finding)
+            name = a_thing(finding)
+            yield Said(
+                aspect=f"{label_set}:class",
+                exchange="class_label" if label else "class",
+                words={
+                    "noun": _plain_noun(subject.asset, finding),
+                    "a_thing": name,
+                    "label": phrase(finding.concept),
+                    "is": verb(name),
+                },
+                annotations=finding.annotations,
+                constraints={"ask": "class", "label_set": label_set},
+            )
+
+    def _findings(self, subject: Subject) -> Iterator[Said]:
+        sets: dict[str, list[Finding]] = {}
+        for finding in findings(subject):
+            if finding.kind is Kind.MULTILABEL:
+                sets.setdefault(finding.label_set, []).append(finding)
+        for label_set, known in sets.items():
+            present = [finding for finding in known if finding.state is State.PRESENT]
+            if not present or any(reads_as_label(finding) for finding in present):
+                continue
+            silence = silence_of(label_set, subject, self.vocabulary)
+            settled = all(f.state in (State.PRESENT, State.ABSENT) for f in known) and not _unsettled(
+                subject, label_set
+            )
+            complete = silence is not None and silence.world is World.COMPLETE and settled
+            names = [a_thing(finding) for finding in present]
+            yield Said(
+                aspect=f"{label_set}:findings",
+                exchange="all_findings" if complete else "findings",
+                words={
+                    "noun": _plain_noun(subject.asset, *present),
+                    "findings": joined(names),
+                    "is": "are" if len(names) > 1 else verb(names[0]),
+                },
+                annotations=[a for finding in present for a in finding.annotations],
+                constraints={"ask": "findings", "label_set": label_set, "all": complete},
+            )
+
+
+def _unsettled(subject: Subject, label_set: str) -> bool:
+    """True where the set leaves something of this asset open, so that its list would not be all."""
+    return any(
+        annotation.label_set == label_set and annotation.state in (State.UNCERTAIN, State.NOT_STATED)
+        for annotation in subject.annotations
+    )
+
+
+def _plain_noun(asset: Asset, *told: Finding) -> str:
+    """The image's name, reduced to `image` where it would give the answer away."""
+    name = noun(asset, without=frozenset({"view"}))
+    words = f" {name.lower()} "
+    return "image" if any(f" {phrase(finding.concept).lower()} " in words for finding in told) else name
+
+
+def _grades(subject: Subject) -> Iterator[Said]:
+    by_name: dict[str, list[Annotation]] = {}
+    for annotation in subject.annotations:
+        if annotation.kind is Kind.GRADE and annotation.concept and grade_value(annotation):
+            by_name.setdefault(annotation.concept, []).append(annotation)
+    for name, group in by_name.items():
+        values = {grade_value(annotation) for annotation in group}
+        value = values.pop()
+        if values or value is None:
+            continue
+        yield Said(
+            aspect=f"{name}:grade",
+            exchange="grade",
+            words={"noun": noun(subject.asset, without=frozenset({"view"})), "name": phrase(name), "value": value},
+            annotations=group,
+            constraints={"ask": "grade", "concept": name, "label_set": group[0].label_set},
+        )
+
+
+def _attributes(asset: Asset) -> Iterator[Said]:
+    for name, value in attributes(asset):
+        both = name == "laterality" and value == Laterality.BILATERAL
+        yield Said(
+            aspect=f"{name}:attribute",
+            exchange="laterality_both" if both else name,
+            words={
+                "value": value,
+                "a_value": indefinite(value, thing=True),
+                "part": body_part(asset) or "",
+                "is": verb(value),
+            },
+            annotations=(),
+            constraints={"ask": "attribute", "attribute": name},
+        )

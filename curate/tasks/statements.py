@@ -1,0 +1,55 @@
+"""Findings as noun phrases: with their side, in the right number, as a thing or as the name of a class."""
+
+from curate.rows import Annotation
+from curate.schema import Laterality
+from curate.tasks.english import indefinite, is_label, phrase, plural, singular
+from curate.tasks.facts import Finding
+
+__all__ = ["a_thing", "bare", "grade_value", "number_text", "reads_as_label", "some_things", "things"]
+
+_SIDES = frozenset(side.value for side in Laterality)
+
+
+def bare(finding: Finding) -> str:
+    """The finding without an article: `left pleural effusion`."""
+    name = phrase(finding.concept)
+    if finding.side in _SIDES and _SIDES.isdisjoint(name.split(" ")):
+        return f"{finding.side} {name}"
+    return name
+
+
+def a_thing(finding: Finding) -> str:
+    """The finding as one would report it: `a nodule`, `pneumonia`, `an erythrocyte`."""
+    return indefinite(bare(finding), thing=finding.thing)
+
+
+def things(finding: Finding) -> str:
+    """Several of them."""
+    return plural(bare(finding))
+
+
+def some_things(finding: Finding) -> str:
+    """At least as many as are marked: `erythrocytes`, or `an erythrocyte` where one is."""
+    if len(finding.annotations) > 1:
+        return things(finding)
+    return indefinite(singular(bare(finding)), thing=True)
+
+
+def reads_as_label(finding: Finding) -> bool:
+    """True where the finding is the name of a class (`normal`) rather than something that can be seen."""
+    return not finding.thing and is_label(phrase(finding.concept))
+
+
+def number_text(value: float) -> str:
+    """A number as the source gave it, without a trailing `.0`."""
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def grade_value(annotation: Annotation) -> str | None:
+    """What a grade says: its number, or its word. None where it says neither, or only its own name again."""
+    if annotation.value is not None:
+        return " ".join(filter(None, (number_text(annotation.value), annotation.unit)))
+    for word in (annotation.text, annotation.label):
+        if word and word.strip() and word != annotation.concept:
+            return phrase(word)
+    return None

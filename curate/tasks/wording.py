@@ -1,0 +1,115 @@
+"""Reviewed wordings: which template speaks is chosen by a hash, so that a rebuild gives the same text.
+
+A file below `wordings/` holds, per question that its task can put, a list of what the user asks and a list of what the
+assistant tells. A wording is one of each; every variant of one draft is another wording, and where the wordings are
+used up there is no further variant.
+"""
+
+import functools
+import importlib.resources
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import yaml
+
+from curate.rows import Annotation, Asset, Draft, Message
+from curate.schema import Origin, identity
+from curate.tasks.english import capitalised
+
+__all__ = ["IMAGE_TOKEN", "Exchange", "Said", "Wordings", "drafts", "hash_of", "load", "sentences_of"]
+
+IMAGE_TOKEN = "<image>\n"  # noqa: S105
+_HASH_DIGITS = 16
+
+
+class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The wordings of one question: any `ask` goes with any `tell`."""
+
+    ask: tuple[str, ...]
+    tell: tuple[str, ...]
+
+
+Wordings = Mapping[str, Exchange]
+
+
+@functools.cache
+def load(task: str) -> Wordings:
+    """The wordings of a task by question."""
+    return msgspec.convert(_yaml(task), dict[str, Exchange])
+
+
+@functools.cache
+def sentences_of(kind: str) -> tuple[str, ...]:
+    """The sentences of a caption that say one kind of thing: present, absent, uncertain, ..."""
+    return msgspec.convert(_yaml("sentences"), dict[str, tuple[str, ...]])[kind]
+
+
+def _yaml(name: str) -> Any:
+    return yaml.safe_load(
+        importlib.resources.files(__package__).joinpath("wordings", f"{name}.yaml").read_text("utf-8")
+    )
+
+
+def hash_of(*fields: object) -> int:
+    """A number that only depends on the fields: the seed of every choice."""
+    return int(identity(*fields)[:_HASH_DIGITS], 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one draft says, before it is worded.
+
+    `aspect` keeps apart the questions that one set of annotations gives; `words` fill the templates; `constraints` tell
+    what was asked, never what is true.
+    """
+
+    aspect: str
+    exchange: str
+    words: Mapping[str, str]
+    annotations: Sequence[Annotation]
+    constraints: Mapping[str, Any]
+
+
+def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> Iterator[Draft]:
+    """The differently worded drafts of one question, at most `variants` of them."""
+    annotation_ids = sorted(annotation.annotation_id for annotation in said.annotations)
+    key = (f"{task}:{said.aspect}", asset.asset_id, ",".join(annotation_ids))
+    exchange = load(task)[said.exchange]
+    n_ask, n_tell = len(exchange.ask), len(exchange.tell)
+    start = hash_of(*key, "wording")
+    step = _stride(n_ask * n_tell)
+    constraints = msgspec.json.encode(said.constraints, order="deterministic").decode()
+    for variant in range(min(variants, n_ask * n_tell)):
+        ask, tell = divmod((start + variant * step) % (n_ask * n_tell), n_tell)
+        yield Draft(
+            draft_id=identity(*key, variant),
+            source=asset.source,
+            asset_ids=[asset.asset_id],
+            annotation_ids=annotation_ids,
+            task=task,
+            variant=variant,
+            wording=f"{task}@{version}/{said.exchange}/{ask}.{tell}",
+            language="en",
+            origin=Origin.TEMPLATE,
+            messages=[
+                Message("user", IMAGE_TOKEN + _filled(exchange.ask[ask], said.words)),
+                Message("assistant", _filled(exchange.tell[tell], said.words)),
+            ],
+            constraints=constraints,
+        )
+
+
+def _filled(template: str, words: Mapping[str, str]) -> str:
+    return capitalised(template.format_map(words))
+
+
+@functools.cache
+def _stride(total: int) -> int:
+    """A step that meets every wording once and changes question and answer at each variant."""
+    step = max(1, round(total * 0.618))
+    while math.gcd(step, total) != 1:
+        step += 1
+    return step

@@ -1,0 +1,96 @@
+"""Verification: one text against all that its source says of its images. Never a model, never `tasks`.
+
+`constraints` of a draft, written by its task and read here as what was *asked*, never as what is true:
+
+| `ask` | further keys |
+|---|---|
+| `caption` | `attributes`: which of modality, anatomy, view, laterality it tells |
+| `presence` | `concept`, `label_set` |
+| `attribute_is`, `attribute` | `attribute` |
+| `class` | `label_set` |
+| `findings` | `label_set`, `all` |
+| `grade` | `concept`, `label_set` |
+| `locate`, `point` | `concept`, `label_set`, `all` |
+| `identify` | `label_set` |
+| `count` | `concept`, `label_set` |
+| `count_total` | `concepts`, `label_set` |
+| `source` | |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from curate.rows import Annotation, Asset, Draft
+from curate.schema import CheckVerdict, Refusal
+from curate.verify.answer_in_question import AnswerInQuestion
+from curate.verify.base import Rule
+from curate.verify.counts import Counts
+from curate.verify.image_tokens import ImageTokens
+from curate.verify.labels import Labels
+from curate.verify.laterality import Laterality
+from curate.verify.negation import Negation
+from curate.verify.numbers import Numbers
+from curate.verify.places import Boxes, Points
+from curate.verify.reading import Reader
+from curate.verify.source_text import SourceText
+
+__all__ = ["VERSIONS", "Checked", "Verifier", "verify"]
+
+_CLASSES = (
+    ImageTokens,
+    Labels,
+    Negation,
+    Laterality,
+    Numbers,
+    Counts,
+    Boxes,
+    Points,
+    AnswerInQuestion,
+    SourceText,
+)
+
+VERSIONS: Mapping[str, int] = {rule.name: rule.version for rule in _CLASSES}
+"""The version of every rule: part of the fingerprint of whatever verifies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The answer of every rule in the order of `schema.RULES`, and the first refusal."""
+
+    checks: dict[str, str]
+    refusal: Refusal | None
+
+
+class Verifier:
+    """All rules for one source. It remembers the last reading, so it belongs to one thread."""
+
+    def __init__(self, vocabulary: Mapping[str, tuple[str, ...]]) -> None:
+        reader = Reader(vocabulary)
+        self.rules: tuple[Rule, ...] = tuple(rule(reader) for rule in _CLASSES)
+
+    def verify(self, draft: Draft, assets: tuple[Asset, ...], annotations: tuple[Annotation, ...]) -> Checked:
+        """Every rule's answer about a draft; `annotations` are all those of its assets."""
+        checks: dict[str, str] = {}
+        refusal: Refusal | None = None
+        for rule in self.rules:
+            verdict = rule.check(draft, assets, annotations)
+            if isinstance(verdict, Refusal):
+                checks[rule.name] = CheckVerdict.FAIL.value
+                refusal = refusal or verdict
+            else:
+                checks[rule.name] = (CheckVerdict.PASS if verdict is None else CheckVerdict.NOT_APPLICABLE).value
+        return Checked(checks, refusal)
+
+
+def verify(
+    draft: Draft,
+    assets: tuple[Asset, ...],
+    annotations: tuple[Annotation, ...],
+    vocabulary: Mapping[str, tuple[str, ...]],
+) -> Checked:
+    """Every rule's answer about one draft.
+
+    `annotations` are all those of the draft's assets; `vocabulary` is what each label set can name. Who has many drafts
+    keeps a `Verifier`.
+    """
+    return Verifier(vocabulary).verify(draft, assets, annotations)

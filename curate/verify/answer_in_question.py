@@ -1,0 +1,80 @@
+"""A question does not give its answer away."""
+
+import re
+from typing import ClassVar, Final
+
+from curate.schema import Reason
+from curate.verify.base import NOT_APPLICABLE
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT
+from curate.verify.reading import Reading
+from curate.verify.rules import ReadingRule, Verdict, no
+from curate.verify.text import NUMBER, WORD, tokenise
+
+__all__ = ["AnswerInQuestion"]
+
+_HINT: Final = re.compile(r"\b(?:the )?(?:correct )?answer(?: is|:| =)", re.IGNORECASE)
+_CHOICE: Final = re.compile(r"\bor\b|\bvs\b|\bversus\b|/|还是|或", re.IGNORECASE)
+_CLOSED: Final = re.compile(r"^\W*(?:yes|no|true|false|是|否|不是|没有|有|不)\b", re.IGNORECASE)
+_OPEN: Final = frozenset({"caption", "class", "findings", "identify"})
+_WHOLE: Final = 3
+"""From so many words an answer is a statement, which no question may repeat even where yes or no is its beginning."""
+
+
+class AnswerInQuestion(ReadingRule):
+    """The answer, or the concept that it tells, does not stand in the question. Choices and yes-no are exempt."""
+
+    name: ClassVar[str] = "answer_in_question"
+
+    def judge(self, reading: Reading) -> Verdict:
+        """Applies to open questions; a statement that is repeated whole is refused in any."""
+        question, answer = _normal(reading.question.text), _normal(reading.answer.text)
+        if _HINT.search(reading.question.text) and not reading.verbatim:
+            return no(Reason.ANSWER_IN_QUESTION, "the question states the answer")
+        if len(answer.split()) >= _WHOLE and f" {answer} " in f" {question} ":
+            return no(Reason.ANSWER_IN_QUESTION, "the whole answer stands in the question")
+        if reading.verbatim:
+            return self._verbatim(reading, question, answer)
+        if reading.ask in ("presence", "attribute_is"):
+            return self._closed(reading)
+        return self._attribute(reading) if reading.ask == "attribute" else self._open(reading)
+
+    def _closed(self, reading: Reading) -> Verdict:
+        given = {token.raw.lower() for token in reading.question.tokens} & {"yes", "no"}
+        if given and "yes or no" not in reading.question.text.lower():
+            return no(Reason.ANSWER_IN_QUESTION, "the question says yes or no itself")
+        return NOT_APPLICABLE
+
+    def _open(self, reading: Reading) -> Verdict:
+        told = set(reading.answer.keys(CONCEPT)) - _described(reading)
+        if reading.ask in _OPEN and told & set(reading.question.keys(CONCEPT)):
+            return no(Reason.ANSWER_IN_QUESTION, "the question names what its answer tells")
+        return None
+
+    def _attribute(self, reading: Reading) -> Verdict:
+        name = reading.asked.get("attribute")
+        named = {m.of for mention in reading.question.mentions for m in mention.meanings if m.kind == ATTRIBUTE}
+        if name in named:
+            return no(Reason.ANSWER_IN_QUESTION, f"the question names the {name} itself")
+        return None
+
+    def _verbatim(self, reading: Reading, question: str, answer: str) -> Verdict:
+        if _CLOSED.match(reading.draft.messages[-1].content.strip()) or _CHOICE.search(reading.question.text):
+            return NOT_APPLICABLE
+        if answer and f" {answer} " in f" {question} ":
+            return no(Reason.ANSWER_IN_QUESTION, "the answer stands in the question")
+        return None
+
+
+def _described(reading: Reading) -> set[str]:
+    """Keys of terms that only describe the image."""
+    return {
+        key
+        for mention in reading.answer.mentions
+        if (key := mention.key(CONCEPT)) is not None
+        and any(m.kind == ATTRIBUTE and m.key in reading.facts.attributes.get(m.of, ()) for m in mention.meanings)
+    }
+
+
+def _normal(text: str) -> str:
+    words = [token.raw.lower() for token in tokenise(text) if token.kind in (WORD, NUMBER)]
+    return " ".join(words)

@@ -1,0 +1,250 @@
+"""The words that rules know: clinical terms with synonyms, what images are called, cues, and words that say nothing.
+
+They stand in `lexicons/`, which is written independently of the wordings of tasks.
+"""
+
+import functools
+import importlib.resources
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from curate.verify.text import NUMBER, STOP, WORD, Token, stem, stems, tokenise
+
+__all__ = [
+    "ATTRIBUTE",
+    "CONCEPT",
+    "VALUE",
+    "Cues",
+    "Index",
+    "Meaning",
+    "Mention",
+    "attribute_key",
+    "concept_key",
+    "cues",
+    "plain_words",
+    "vocabulary_index",
+]
+
+CONCEPT: Final = "concept"
+ATTRIBUTE: Final = "attribute"
+VALUE: Final = "value"
+
+_CASED_LENGTH: Final = 3
+"""A term in capitals of up to so many letters is matched in capitals only: `US`, `HE`, `PA` are words otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a term stands for. `key` compares; `of` is the attribute's name, or the concept whose value it is."""
+
+    kind: str
+    key: str
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A term in a text: its first token, the token after its last, and all that it may mean."""
+
+    start: int
+    end: int
+    meanings: tuple[Meaning, ...]
+
+    def key(self, kind: str) -> str | None:
+        """The key of its meaning of a kind."""
+        return next((meaning.key for meaning in self.meanings if meaning.kind == kind), None)
+
+
+class AttributeTerms(msgspec.Struct, frozen=True):
+    """One value of an attribute: the codes of cards and headers, and the terms of texts."""
+
+    codes: tuple[str, ...]
+    terms: tuple[str, ...]
+
+
+class PlainWords(msgspec.Struct, frozen=True):
+    """Words without clinical content, and plurals that no rule gives."""
+
+    words: str
+    irregular: dict[str, str]
+
+    def stems(self) -> frozenset[str]:
+        """The words' stems."""
+        return frozenset(stem(word) for word in self.words.split())
+
+
+class Cues(msgspec.Struct, frozen=True):
+    """Words that turn, soften, widen or number a statement."""
+
+    before: tuple[str, ...]
+    around: tuple[str, ...]
+    hedges: tuple[str, ...]
+    contrast: tuple[str, ...]
+    verbs: tuple[str, ...]
+    quantities: tuple[str, ...]
+    complete: tuple[str, ...]
+    invisible: tuple[str, ...]
+    numbers: dict[str, int]
+    units: tuple[str, ...]
+
+
+def _yaml(name: str) -> Any:
+    return yaml.safe_load(importlib.resources.files(__package__).joinpath("lexicons", name).read_text("utf-8"))
+
+
+@functools.cache
+def plain_words() -> PlainWords:
+    """`lexicons/plain.yaml`."""
+    return msgspec.convert(_yaml("plain.yaml"), PlainWords)
+
+
+@functools.cache
+def plain_stems() -> frozenset[str]:
+    """Stems of words that a template may use freely."""
+    return plain_words().stems()
+
+
+@functools.cache
+def cues() -> Cues:
+    """`lexicons/cues.yaml`."""
+    return msgspec.convert(_yaml("cues.yaml"), Cues)
+
+
+@functools.cache
+def _attributes() -> dict[str, dict[str, AttributeTerms]]:
+    return msgspec.convert(_yaml("attributes.yaml"), dict[str, dict[str, AttributeTerms]])
+
+
+@functools.cache
+def _synonyms() -> dict[tuple[str, ...], str]:
+    """The stems of every clinical term: the key of its meaning."""
+    chapters = msgspec.convert(_yaml("findings.yaml"), dict[str, tuple[tuple[str, ...], ...]])
+    return {
+        stems(term): " ".join(stems(group[0])) for groups in chapters.values() for group in groups for term in group
+    }
+
+
+@functools.lru_cache(maxsize=16384)
+def concept_key(name: str) -> str:
+    """What synonyms have in common: `RBC`, `Red_Blood_Cells` and `erythrocyte` have one key."""
+    parts = stems(name)
+    return _synonyms().get(parts, " ".join(parts))
+
+
+@functools.lru_cache(maxsize=4096)
+def attribute_key(attribute: str, value: str) -> str:
+    """The standard name of an attribute's value, by code or term; an unknown value is its own."""
+    for standard, known in _attributes().get(attribute, {}).items():
+        if value.strip().upper() in known.codes or stems(value) in {stems(term) for term in (standard, *known.terms)}:
+            return standard
+    return " ".join(stems(value))
+
+
+class Index:
+    """Terms by their first stem, longest first."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, list[tuple[tuple[str, ...], bool, Meaning]]] = {}
+
+    def add(self, term: str, meaning: Meaning) -> None:
+        """Let a term stand for a meaning."""
+        parts = stems(term)
+        if not parts:
+            return
+        bare = term.strip()
+        entry = (parts, bare.isupper() and bare.isalpha() and len(bare) <= _CASED_LENGTH, meaning)
+        group = self._terms.setdefault(parts[0], [])
+        if entry not in group:
+            group.append(entry)
+            group.sort(key=lambda known: -len(known[0]))
+
+    def begins(self, word: str) -> bool:
+        """True where a term begins with this stem."""
+        return word in self._terms
+
+    def at(self, tokens: Sequence[Token], place: int, words: Sequence[str]) -> Iterator[tuple[int, Meaning]]:
+        """The terms that begin at a token: how many tokens each has, and its meaning."""
+        for parts, cased, meaning in self._terms.get(words[place], ()):
+            size = len(parts)
+            if tuple(words[place : place + size]) == parts and not (cased and not tokens[place].raw.isupper()):
+                yield size, meaning
+
+
+@functools.cache
+def _general_index() -> Index:
+    index = Index()
+    for parts, key in _synonyms().items():
+        index.add(" ".join(parts), Meaning(CONCEPT, key))
+    for attribute, values in _attributes().items():
+        for standard, known in values.items():
+            for term in known.terms:
+                index.add(term, Meaning(ATTRIBUTE, standard, attribute))
+    return index
+
+
+@functools.lru_cache(maxsize=64)
+def vocabulary_index(names: frozenset[str]) -> Index:
+    """The terms of a vocabulary."""
+    index = Index()
+    for name in sorted(names):
+        index.add(name, Meaning(CONCEPT, concept_key(name)))
+    return index
+
+
+def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention, ...]:
+    """The terms in a text, from left to right, without overlap.
+
+    The longest win; of two equally long that overlap, the one from the later index: what the assets themselves name
+    goes before the vocabulary of their source, and that before the general terms.
+    """
+    words = [token.stem if token.kind in (WORD, NUMBER) else "\0" for token in tokens]
+    every = (_general_index(), *indexes)
+    candidates: dict[tuple[int, int], tuple[int, list[Meaning]]] = {}
+    for place, word in enumerate(words):
+        for rank, index in enumerate(every):
+            if index.begins(word):
+                for size, meaning in index.at(tokens, place, words):
+                    known = candidates.setdefault((place, place + size), (rank, []))[1]
+                    candidates[place, place + size] = (rank, known if meaning in known else [*known, meaning])
+    if not candidates:
+        return ()
+    taken: set[int] = set()
+    found = []
+    for (start, end), (_, meanings) in sorted(candidates.items(), key=_preference):
+        if taken.isdisjoint(range(start, end)):
+            taken.update(range(start, end))
+            found.append(Mention(start, end, tuple(meanings)))
+    return tuple(sorted(found, key=lambda mention: mention.start))
+
+
+def _preference(candidate: tuple[tuple[int, int], tuple[int, list[Meaning]]]) -> tuple[int, int, int]:
+    (start, end), (rank, _) = candidate
+    return start - end, -rank, start
+
+
+@functools.cache
+def cue_terms(kind: str) -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """The cues of a kind by their first word, in small letters, longest first."""
+    result: dict[str, list[tuple[str, ...]]] = {}
+    for term in getattr(cues(), kind):
+        parts = tuple(token.raw.lower() for token in tokenise(term) if token.kind != STOP)
+        result.setdefault(parts[0], []).append(parts)
+    return {first: tuple(sorted(terms, key=len, reverse=True)) for first, terms in result.items()}
+
+
+def find_cues(tokens: Sequence[Token], kind: str, covered: frozenset[int]) -> list[tuple[int, int]]:
+    """Where cues of a kind stand, as spans of tokens; words within a mention are none."""
+    known = cue_terms(kind)
+    spans: list[tuple[int, int]] = []
+    for place, token in enumerate(tokens):
+        if place in covered or (spans and place < spans[-1][1]):
+            continue
+        for parts in known.get(token.raw.lower().replace("’", "'"), ()):
+            if tuple(other.raw.lower() for other in tokens[place : place + len(parts)]) == parts:
+                spans.append((place, place + len(parts)))
+                break
+    return spans

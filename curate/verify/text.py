@@ -1,0 +1,93 @@
+"""Text as tokens: words with their stems, numbers, brackets and stops.
+
+The stem only serves to compare: singular and plural, British and American spelling, capital and small letters of one
+word have one stem. It is no dictionary form.
+"""
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["NUMBER", "STOP", "WORD", "Token", "stem", "stems", "tokenise"]
+
+WORD: Final = "word"
+NUMBER: Final = "number"
+STOP: Final = "stop"  # ends a clause: . ? ! ; : and a new line
+COMMA: Final = "comma"
+OTHER: Final = "other"
+
+_TOKEN: Final = re.compile(
+    r"(?P<number>(?<![\w.])(?:(?<=[\s\[(,])-)?\d+(?:\.\d+)?(?![\w]|\.\d))"
+    r"|(?P<word>[^\W_]+(?:['’][^\W\d_]+)?)"
+    r"|(?P<stop>[.?!;:\n]+)"
+    r"|(?P<comma>,)"
+    r"|(?P<other>[^\s\w]|_)"
+)
+_SPELLINGS: Final = (
+    ("haem", "hem"), ("oedem", "edem"), ("oesoph", "esoph"), ("anaem", "anem"), ("leuc", "leuk"), ("aemia", "emia"),
+    ("tumour", "tumor"), ("paed", "ped"), ("ischaem", "ischem"), ("colour", "color"), ("fibre", "fiber"),
+)  # fmt: skip
+_SHORT: Final = 3
+"""Words up to this length are their own stem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of text; `stem` of a number is the number without useless zeros."""
+
+    kind: str
+    raw: str
+    stem: str
+    start: int
+    end: int
+
+
+@functools.lru_cache(maxsize=16384)
+def tokenise(text: str) -> tuple[Token, ...]:
+    """The tokens of a text. Hyphens and slashes separate words and leave no token."""
+    tokens = []
+    for found in _TOKEN.finditer(text):
+        kind, raw = found.lastgroup or OTHER, found[0]
+        if kind == OTHER and raw in "-/_–—":
+            continue
+        tokens.append(Token(kind, raw, _stem_of(kind, raw), found.start(), found.end()))
+    return tuple(tokens)
+
+
+def stems(text: str) -> tuple[str, ...]:
+    """The stems of the words and numbers of a term."""
+    return tuple(token.stem for token in tokenise(text) if token.kind in (WORD, NUMBER))
+
+
+def _stem_of(kind: str, raw: str) -> str:
+    if kind == NUMBER:
+        return raw.rstrip("0").rstrip(".") if "." in raw else raw
+    return stem(raw) if kind == WORD else raw
+
+
+@functools.lru_cache(maxsize=16384)
+def stem(word: str) -> str:
+    """What singular and plural of a word have in common."""
+    low = word.casefold().replace("’", "'")
+    low = _irregular().get(low, low)
+    for british, american in _SPELLINGS:
+        low = low.replace(british, american)
+    low = low.removesuffix("'s")
+    if len(low) <= _SHORT or not low.isalpha():
+        return low
+    if low.endswith("ies"):
+        return low[:-3] + "y"
+    if low.endswith("es"):
+        return low[:-2]
+    if low.endswith("is"):
+        return low[:-2]
+    if low.endswith("s") and not low.endswith(("ss", "us")):
+        low = low[:-1]
+    return low.removesuffix("e")
+
+
+def _irregular() -> dict[str, str]:
+    from curate.verify.lexicon import plain_words
+
+    return plain_words().irregular
