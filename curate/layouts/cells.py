@@ -131,7 +131,7 @@ def missing_cells(missing: str | list[str]) -> frozenset[str]:
 
 
 def stated_cells(cells: Mapping[str, str], missing: frozenset[str]) -> dict[str, str]:
-    """The plain cells of a row as the card's subject, study and split read them: stripped, and only those that speak."""
+    """The plain cells of a row as the card's subject, study and split read them: stripped, empty ones left out."""
     stripped = ((column, cell.strip()) for column, cell in cells.items())
     return {column: cell for column, cell in stripped if cell not in missing}
 
@@ -299,14 +299,15 @@ def _value(
 
 
 def _meaning(cell: str, column: str, spec: ColumnSpec) -> str | None:
-    return cell if spec.values is None else _renamed(cell, column, spec.values)
+    reason = Reason.UNKNOWN_CLASS if spec.kind in _LABELS else Reason.UNKNOWN_STATE
+    return cell if spec.values is None else _renamed(cell, column, spec.values, reason)
 
 
-def _renamed(cell: str, column: str, values: Mapping[CellText, T]) -> T:
+def _renamed(cell: str, column: str, values: Mapping[CellText, T], reason: Reason = Reason.UNKNOWN_STATE) -> T:
     for written, meant in values.items():
         if cell == str(written):
             return meant
-    raise Broken(Reason.UNKNOWN_STATE, f"column {column!r}: the cell is not in the card's `values`")
+    raise Broken(reason, f"column {column!r}: the cell is not in the card's `values`")
 
 
 def _concept_of_column(column: str, spec: ColumnSpec, label_set: LabelSet) -> Concept | Refusal:
@@ -327,6 +328,8 @@ def _unit(row: Row, spec: ColumnSpec, missing: frozenset[str]) -> str | None:
 
 def read_qualifiers(row: Row, qualifiers: Mapping[str, str], missing: frozenset[str]) -> dict[str, str]:
     """Further columns by the names that the card gives them; empty cells are left out."""
+    if not qualifiers:
+        return {}
     values = ((name, row.text(column)) for name, column in sorted(qualifiers.items()))
     return {name: value for name, value in values if value not in missing}
 

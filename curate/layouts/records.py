@@ -160,7 +160,9 @@ def read_rows(
     wanted = set(needed)
     absent = sorted(wanted - reading.columns)
     if absent and (reading.columns or reading.rows):
-        return Refusal(Reason.MISSING_COLUMN, f"there is no column {absent[0]!r}")
+        hint = "; is its `delimiter` right?" if form in ("csv", "tsv") and len(reading.columns) == 1 else ""
+        detail = f"there is no column {absent[0]!r} among the {len(reading.columns)} of the file{hint}"
+        return Refusal(Reason.MISSING_COLUMN, detail)
     return _refuse_repeated(reading, wanted) or reading
 
 

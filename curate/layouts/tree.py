@@ -23,7 +23,6 @@ from curate.layouts.archives import (
     ArchiveError,
     ParquetRows,
     is_archive,
-    is_parquet,
     open_archive,
     row_member,
     row_number,
@@ -66,7 +65,7 @@ class Entry:
     @property
     def row(self) -> int | None:
         """The row of a Parquet file that this entry is, or None."""
-        return row_number(self.member) if is_parquet(self.path) else None
+        return None if is_archive(self.path) else row_number(self.member)
 
     def __lt__(self, other: "Entry") -> bool:
         return self._order() < other._order()
@@ -105,7 +104,7 @@ class Tree:
             raise DataError(f"{root} is not a folder; the data of a source is a folder")
         files: list[Entry] = []
         refusals: list[tuple[str, Refusal]] = []
-        for key, found in _walk(root, root, "", linked=False):
+        for key, found in _walk(root):
             if isinstance(found, Refusal):
                 refusals.append((key, found))
             else:
@@ -182,29 +181,34 @@ def _members(root: Path, file: Entry) -> tuple[list[Entry] | None, list[tuple[st
         return None, [(file.key, _refusal_of(problem))]
 
 
-def _walk(root: Path, folder: Path, below: str, linked: bool) -> Iterator[tuple[str, int | Refusal]]:
-    """Every file below a folder as (path, bytes or why not). A linked folder is entered once, links in it are not."""
-    try:
-        with os.scandir(folder) as listing:
-            children = sorted(listing, key=lambda child: os.fsencode(child.name))
-    except OSError as problem:
-        yield below or ".", _refusal_of(problem)
-        return
-    for child in children:
-        path = f"{below}/{child.name}" if below else child.name
+def _walk(root: Path) -> Iterator[tuple[str, int | Refusal]]:
+    """Every file below the root as (path, bytes or why not). A linked folder is entered once, links in it are not."""
+    waiting: list[tuple[Path, str, bool]] = [(root, "", False)]
+    while waiting:
+        folder, below, linked = waiting.pop()
         try:
-            path.encode()
-        except UnicodeEncodeError:
-            key = path.encode("utf-8", "backslashreplace").decode()
-            yield key, Refusal(Reason.BAD_ENCODING, "the file's name is not UTF-8; rename it")
+            with os.scandir(folder) as listing:
+                children = list(listing)
+        except OSError as problem:
+            yield below or ".", _refusal_of(problem)
             continue
-        refusal = _refuse_link(root, Path(child.path), linked) if child.is_symlink() else None
-        if refusal:
-            yield path, refusal
-        elif _is_folder(child):
-            yield from _walk(root, Path(child.path), path, linked or child.is_symlink())
-        else:
-            yield path, _size_of(child)
+        for child in children:
+            path = f"{below}/{child.name}" if below else child.name
+            refusal = _refuse_child(root, child, path, linked)
+            if refusal:
+                yield path.encode("utf-8", "backslashreplace").decode(), refusal
+            elif _is_folder(child):
+                waiting.append((Path(child.path), path, linked or child.is_symlink()))
+            else:
+                yield path, _size_of(child)
+
+
+def _refuse_child(root: Path, child: os.DirEntry[str], path: str, linked: bool) -> Refusal | None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Refusal(Reason.BAD_ENCODING, "the name is not UTF-8; rename the file or folder")
+    return _refuse_link(root, Path(child.path), linked) if child.is_symlink() else None
 
 
 def _is_folder(child: os.DirEntry[str]) -> bool:
@@ -270,7 +274,7 @@ class Reader:
                 path outside the root, a file over the limit, a damaged or refused member.
         """
         file = self._root / path
-        if not file.resolve().is_relative_to(self._root):
+        if "\0" in path or not file.resolve().is_relative_to(self._root):
             raise ArchiveError(Reason.OUTSIDE_ROOT, "the path leaves the data root")
         if member is None:
             return self._read_file(file)
@@ -294,7 +298,7 @@ class Reader:
         if path in self._archives:
             self._archives.move_to_end(path)
             return self._archives[path]
-        if not is_parquet(path):
+        if is_archive(path):
             opened: Archive | ParquetRows = open_archive(file)
         elif self._column is None:
             raise ArchiveError(Reason.UNSUPPORTED_FORMAT, "rows of Parquet need the name of the image column")
@@ -312,9 +316,9 @@ _IMAGE_SUFFIX = re.compile(
     re.IGNORECASE,
 )
 _ANY_SUFFIX = re.compile(r"(?:\.nii\.gz|\.[A-Za-z][A-Za-z0-9]{0,5})$", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"/|[A-Za-z]:")
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://")
 _SEVERAL = 2
-_LEADING = re.compile(r"^(?:[A-Za-z]:|\.{0,2}/)+")
+_LEADING = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]*:|\.{0,2}/)+")
 
 
 class ImageIndex:
@@ -332,7 +336,7 @@ class ImageIndex:
 
         In this order, the first that fits exactly one image: the path below the root; the path below `near`; the only
         image whose path ends with the name (or, where the root lies deeper than the label thinks, with whose path the
-        name ends); the same three with the extension left out. An absolute name of somebody else's machine counts by
+        name ends); the same three with the extension left out. A URL or absolute name of somebody else's machine counts by
         its longest fitting end. A name that climbs out of the root is refused as `outside_root`.
         """
         wanted = _composed(name.strip())

@@ -106,11 +106,12 @@ def chest(
     right, left = ((lung >= 0) & ~heart for lung in lungs_px)
 
     picture = _torso(x, y)
+    clear = 1 - _vessels(rng, np.abs(x), y, size)
     for lung_px, (side, sign) in zip(lungs_px, SIDES, strict=True):
         cover = _cover(lung_px, 3) * (1 - _cover(heart_px, 5))
         depth = unit(lung_px / np.float32(0.09 * size))
         air = cover * (0.62 + 0.38 * depth * (2 - depth))
-        air *= 1 - _vessels(rng, x * np.float32(sign), y, size)
+        air *= clear
         if consolidation is not None and consolidation.side is side:
             air *= 1 - _patch(apart, consolidation, x * np.float32(sign), y, shape)
         picture += air * (LUNG - picture)
@@ -186,7 +187,7 @@ def _bones(x: Field, y: Field, shape: Anatomy) -> Field:
     for number in range(10):
         top = shape.apex + 0.005 + number * shape.rib_step
         v = np.float32(min(1.0, max(0.0, (top - shape.apex + 0.05) / 0.5)))
-        reach = np.float32(np.sqrt(1 - (1 - v) ** 2))  # the wall at the height of this rib
+        reach = np.sqrt(v * (2 - v))  # the wall at the height of this rib
         along = np.clip(out / reach, 0, 1.2)
         behind = np.float32(top) - 0.045 * along * (1.1 - along) * 2 + 0.10 * along * along * along
         ends = unit((1.02 - along) * 30) * unit((t - 0.035) * 60) * inside

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 import msgspec
 
@@ -68,25 +67,45 @@ def write_voc(folder: Folder, images: int) -> list[ImageTruth]:
     return items
 
 
+VOC_PAGE: Final = """\
+<annotation>
+\t<folder>JPEGImages</folder>
+\t<filename>{name}</filename>
+\t<size><width>{width}</width><height>{height}</height><depth>3</depth></size>
+\t<segmented>0</segmented>
+{objects}</annotation>
+"""
+
+VOC_OBJECT: Final = """\
+\t<object>
+\t\t<name>{label}</name>
+\t\t<pose>Unspecified</pose>
+\t\t<truncated>{truncated:d}</truncated>
+\t\t<difficult>0</difficult>
+\t\t<bndbox>
+\t\t\t<xmin>{xmin:.0f}</xmin>
+\t\t\t<ymin>{ymin:.0f}</ymin>
+\t\t\t<xmax>{xmax:.0f}</xmax>
+\t\t\t<ymax>{ymax:.0f}</ymax>
+\t\t</bndbox>
+\t</object>
+"""
+
+
 def _voc_xml(name: str, objects: tuple[ObjectTruth, ...]) -> str:
-    root = ET.Element("annotation")
-    for tag, text in (("folder", "JPEGImages"), ("filename", name)):
-        ET.SubElement(root, tag).text = text
-    size = ET.SubElement(root, "size")
-    for tag, number in (("width", WIDTH), ("height", HEIGHT), ("depth", 3)):
-        ET.SubElement(size, tag).text = str(number)
-    ET.SubElement(root, "segmented").text = "0"
-    for one in objects:
-        element = ET.SubElement(root, "object")
-        truncated = str(int(one.truncated))
-        for tag, text in (("name", one.label), ("pose", "Unspecified"), ("truncated", truncated), ("difficult", "0")):
-            ET.SubElement(element, tag).text = text
-        box = ET.SubElement(element, "bndbox")
-        first_and_last = (one.box[0] + 1, one.box[1] + 1, one.box[2], one.box[3])
-        for tag, edge in zip(("xmin", "ymin", "xmax", "ymax"), first_and_last, strict=True):
-            ET.SubElement(box, tag).text = str(int(edge))
-    ET.indent(root, "\t")
-    return ET.tostring(root, encoding="unicode") + "\n"
+    """First and last pixel of each box, counted from 1."""
+    parts = [
+        VOC_OBJECT.format(
+            label=one.label,
+            truncated=one.truncated,
+            xmin=one.box[0] + 1,
+            ymin=one.box[1] + 1,
+            xmax=one.box[2],
+            ymax=one.box[3],
+        )
+        for one in objects
+    ]
+    return VOC_PAGE.format(name=name, width=WIDTH, height=HEIGHT, objects="".join(parts))
 
 
 def write_coco(folder: Folder, images: int) -> list[ImageTruth]:

@@ -214,14 +214,20 @@ def blobs(drawn: Patches, width: int, height: int) -> list[Blob]:
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell_px: int) -> Field:
     """Noise between -1 and 1 without detail finer than `cell_px`: a random grid, interpolated smoothly."""
     grid = (rng.random((height // cell_px + 2, width // cell_px + 2)) * 2 - 1).astype(np.float32)
-    y = np.arange(height, dtype=np.float32) / np.float32(cell_px)
-    x = np.arange(width, dtype=np.float32) / np.float32(cell_px)
-    row, column = y.astype(np.int64), x.astype(np.int64)
-    fy, fx = y - row, x - column
-    fy, fx = (fy * fy * (3 - 2 * fy))[:, None], (fx * fx * (3 - 2 * fx))[None, :]
-    bands = grid[row] * (1 - fy) + grid[row + 1] * fy
-    noise: Field = bands[:, column] * (1 - fx) + bands[:, column + 1] * fx
+    row, fy = _steps(height, cell_px)
+    column, fx = _steps(width, cell_px)
+    bands = grid[:, column] * (1 - fx) + grid[:, column + 1] * fx
+    noise: Field = bands[row] * (1 - fy[:, None])
+    noise += bands[row + 1] * fy[:, None]
     return noise
+
+
+def _steps(length: int, cell_px: int) -> tuple[npt.NDArray[np.int64], Field]:
+    """For each pixel the cell of the grid that it lies in, and how far through that cell, eased at both ends."""
+    place = np.arange(length)
+    cell = place // cell_px
+    through = ((place - cell * cell_px) / cell_px).astype(np.float32)
+    return cell, through * through * (3 - 2 * through)
 
 
 def unit(field: Field) -> Field:

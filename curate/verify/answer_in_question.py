@@ -39,7 +39,7 @@ class AnswerInQuestion(ReadingRule):
         return self._attribute(reading) if reading.ask == "attribute" else self._open(reading)
 
     def _closed(self, reading: Reading) -> Verdict:
-        given = {token.raw.lower() for token in reading.question.tokens} & {"yes", "no"}
+        given = {token.low for token in reading.question.tokens} & {"yes", "no"}
         if given and "yes or no" not in reading.question.text.lower():
             return no(Reason.ANSWER_IN_QUESTION, "the question says yes or no itself")
         return NOT_APPLICABLE
@@ -76,5 +76,5 @@ def _described(reading: Reading) -> set[str]:
 
 
 def _normal(text: str) -> str:
-    words = [token.raw.lower() for token in tokenise(text) if token.kind in (WORD, NUMBER)]
+    words = [token.low for token in tokenise(text) if token.kind in (WORD, NUMBER)]
     return " ".join(words)

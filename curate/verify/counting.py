@@ -21,10 +21,10 @@ def numbers_in(part: Part) -> Iterator[tuple[int, float]]:
             continue
         if token.kind == NUMBER:
             yield place, float(token.raw)
-        elif token.kind == WORD and token.raw.lower() in words:
-            following = part.tokens[place + 1].raw.lower() if place + 1 < len(part.tokens) else ""
-            if not (token.raw.lower() == "one" and following in _ONE_OF):
-                yield place, float(words[token.raw.lower()])
+        elif token.kind == WORD and token.low in words:
+            following = part.tokens[place + 1].low if place + 1 < len(part.tokens) else ""
+            if not (token.low == "one" and following in _ONE_OF):
+                yield place, float(words[token.low])
 
 
 def kinds_asked(reading: Reading) -> list[str]:
@@ -49,7 +49,7 @@ def counted(part: Part) -> Iterator[tuple[str | None, float]]:
         yield _next_concept(part, place), number
     for mention in part.mentions:
         key = mention.key(CONCEPT)
-        before = part.tokens[mention.start - 1].raw.lower() if mention.start else ""
+        before = part.tokens[mention.start - 1].low if mention.start else ""
         if key is not None and before == "no":
             yield key, 0.0
 
@@ -58,7 +58,7 @@ def _next_concept(part: Part, place: int) -> str | None:
     for mention in part.mentions:
         gap = part.tokens[place + 1 : mention.start]
         if mention.start > place and len(gap) < _REACH and all(token.kind == WORD for token in gap):
-            if any(token.raw.lower() in ("in", "total", "of", "is", "are") for token in gap):
+            if any(token.low in ("in", "total", "of", "is", "are") for token in gap):
                 return None
             return mention.key(CONCEPT)
         if mention.start > place and any(token.kind == STOP for token in gap):

@@ -1,11 +1,12 @@
 """Counts, zeros, "all" and "only" rest on exhaustive or complete sets, and are right."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.counting import counted, kinds_asked, total_of
-from curate.verify.lexicon import CONCEPT, find_cues
+from curate.verify.lexicon import CONCEPT
 from curate.verify.reading import Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -21,7 +22,7 @@ class Counts(ReadingRule):
         """Applies to counting questions, and where the text says all, every, each, both or only."""
         if reading.verbatim:
             return NOT_APPLICABLE
-        widened = any(find_cues(part.tokens, "complete", part.covered) for part in (reading.question, reading.answer))
+        widened = any(part.cues["complete"] for part in (reading.question, reading.answer))
         both_sides = reading.ask == "attribute"
         if widened and not both_sides:
             problem = self._complete(reading)
@@ -54,8 +55,11 @@ class Counts(ReadingRule):
         unknown = sorted(key for key, number in right.items() if number is None)
         if unknown:
             return no(Reason.COUNT, f"the number of {unknown[0]!r} is not known")
-        if any(find_cues(reading.answer.tokens, kind, reading.answer.covered) for kind in ("around", "hedges")):
+        if any(reading.answer.cues[kind] for kind in ("around", "hedges")):
             return no(Reason.COUNT, "the number is denied or doubted")
+        return self._told(reading, kinds, right)
+
+    def _told(self, reading: Reading, kinds: list[str], right: Mapping[str, int | None]) -> Verdict:
         total = total_of(reading)
         told: list[str] = []
         total_told = False

@@ -7,7 +7,7 @@ from curate.rows import Annotation
 from curate.schema import Kind, Origin, Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.facts import GEOMETRY, LABELS
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, Mention, concept_key, cues, find_cues, plain_stems
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, Mention, concept_key, cues, plain_stems
 from curate.verify.reading import Claim, Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import NUMBER, WORD
@@ -98,7 +98,7 @@ class Labels(ReadingRule):
 
     def _words(self, reading: Reading) -> Verdict:
         for part in (reading.question, reading.answer):
-            if find_cues(part.tokens, "invisible", part.covered):
+            if part.cues["invisible"]:
                 return no(Reason.LABEL_INVENTED, "the text tells what no single image shows")
             if reading.draft.origin is not Origin.TEMPLATE or reading.draft.language != "en":
                 continue
@@ -177,13 +177,13 @@ def _strange_words(part: Part) -> Iterator[str]:
     cued = {
         place
         for kind in ("before", "around", "hedges", "contrast", "verbs", "complete")
-        for start, end in find_cues(part.tokens, kind, part.covered)
+        for start, end in part.cues[kind]
         for place in range(start, end)
     }
     known = plain_stems()
     for place, token in enumerate(part.tokens):
         if token.kind != WORD or place in part.covered or place in cued:
             continue
-        low = token.raw.lower()
+        low = token.low
         if token.stem not in known and low not in cues().numbers and low not in ("left", "right", "bilateral"):
             yield token.raw

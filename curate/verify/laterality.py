@@ -48,15 +48,15 @@ class Laterality(ReadingRule):
 
 
 def _words(part: Part) -> set[str]:
-    return {token.raw.lower() for token in part.tokens}
+    return {token.low for token in part.tokens}
 
 
 def _sides(part: Part) -> list[tuple[int, str]]:
     """Side words that are no part of a concept's or view's own name."""
     found = []
     for place, token in enumerate(part.tokens):
-        word = token.raw.lower()
-        if word == "both" and any(t.raw.lower().startswith("side") for t in part.tokens[place : place + 3]):
+        word = token.low
+        if word == "both" and any(t.low.startswith("side") for t in part.tokens[place : place + 3]):
             word = "bilateral"
         if word in _SIDES and place not in part.covered:
             found.append((place, _SIDES[word]))

@@ -162,9 +162,9 @@ class Index:
             group.append(entry)
             group.sort(key=lambda known: -len(known[0]))
 
-    def begins(self, word: str) -> bool:
-        """True where a term begins with this stem."""
-        return word in self._terms
+    def beginnings(self, words: Sequence[str]) -> list[int]:
+        """Where a term may begin."""
+        return [place for place, word in enumerate(words) if word in self._terms]
 
     def at(self, tokens: Sequence[Token], place: int, words: Sequence[str]) -> Iterator[tuple[int, Meaning]]:
         """The terms that begin at a token: how many tokens each has, and its meaning."""
@@ -204,12 +204,11 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
     words = [token.stem if token.kind in (WORD, NUMBER) else "\0" for token in tokens]
     every = (_general_index(), *indexes)
     candidates: dict[tuple[int, int], tuple[int, list[Meaning]]] = {}
-    for place, word in enumerate(words):
-        for rank, index in enumerate(every):
-            if index.begins(word):
-                for size, meaning in index.at(tokens, place, words):
-                    known = candidates.setdefault((place, place + size), (rank, []))[1]
-                    candidates[place, place + size] = (rank, known if meaning in known else [*known, meaning])
+    for rank, index in enumerate(every):
+        for place in index.beginnings(words):
+            for size, meaning in index.at(tokens, place, words):
+                known = candidates.get((place, place + size), (rank, []))[1]
+                candidates[place, place + size] = (rank, known if meaning in known else [*known, meaning])
     if not candidates:
         return ()
     taken: set[int] = set()
@@ -226,25 +225,29 @@ def _preference(candidate: tuple[tuple[int, int], tuple[int, list[Meaning]]]) ->
     return start - end, -rank, start
 
 
+_CUE_KINDS: Final = ("before", "around", "hedges", "contrast", "verbs", "quantities", "complete", "invisible")
+
+
 @functools.cache
-def cue_terms(kind: str) -> Mapping[str, tuple[tuple[str, ...], ...]]:
-    """The cues of a kind by their first word, in small letters, longest first."""
-    result: dict[str, list[tuple[str, ...]]] = {}
-    for term in getattr(cues(), kind):
-        parts = tuple(token.raw.lower() for token in tokenise(term) if token.kind != STOP)
-        result.setdefault(parts[0], []).append(parts)
-    return {first: tuple(sorted(terms, key=len, reverse=True)) for first, terms in result.items()}
+def _cue_terms() -> Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]:
+    """First word, in small letters: the cues that begin with it and their kinds, longest first."""
+    result: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for kind in _CUE_KINDS:
+        for term in getattr(cues(), kind):
+            parts = tuple(token.low for token in tokenise(term) if token.kind != STOP)
+            result.setdefault(parts[0], []).append((parts, kind))
+    return {first: tuple(sorted(terms, key=lambda term: -len(term[0]))) for first, terms in result.items()}
 
 
-def find_cues(tokens: Sequence[Token], kind: str, covered: frozenset[int]) -> list[tuple[int, int]]:
-    """Where cues of a kind stand, as spans of tokens; words within a mention are none."""
-    known = cue_terms(kind)
-    spans: list[tuple[int, int]] = []
+def find_cues(tokens: Sequence[Token], covered: frozenset[int]) -> dict[str, list[tuple[int, int]]]:
+    """Where cues stand, by kind, as spans of tokens; words within a mention are none."""
+    known = _cue_terms()
+    spans: dict[str, list[tuple[int, int]]] = {kind: [] for kind in _CUE_KINDS}
     for place, token in enumerate(tokens):
-        if place in covered or (spans and place < spans[-1][1]):
+        if token.low not in known or place in covered:
             continue
-        for parts in known.get(token.raw.lower().replace("’", "'"), ()):
-            if tuple(other.raw.lower() for other in tokens[place : place + len(parts)]) == parts:
-                spans.append((place, place + len(parts)))
-                break
+        for parts, kind in known[token.low]:
+            free = not spans[kind] or spans[kind][-1][1] <= place
+            if free and (len(parts) == 1 or tuple(t.low for t in tokens[place : place + len(parts)]) == parts):
+                spans[kind].append((place, place + len(parts)))
     return spans

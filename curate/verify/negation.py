@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, concept_key, find_cues, plain_stems
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, concept_key, plain_stems
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -65,11 +65,11 @@ class Negation(ReadingRule):
 
 def _turned(question: Part) -> bool:
     """True where a question denies or doubts what it asks about; `yes or no` is no denial."""
-    text = [token.raw.lower() for token in question.tokens]
-    for start, _ in find_cues(question.tokens, "before", question.covered):
+    text = [token.low for token in question.tokens]
+    for start, _ in question.cues["before"]:
         if text[max(0, start - 2) : start] != ["yes", "or"]:
             return True
-    return any(find_cues(question.tokens, kind, question.covered) for kind in ("around", "hedges"))
+    return any(question.cues[kind] for kind in ("around", "hedges"))
 
 
 def _only_described(reading: Reading, meanings: tuple[object, ...], key: str) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from curate.schema import Kind, Reason
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.counting import kinds_asked, numbers_in, total_of
-from curate.verify.lexicon import concept_key, cues, find_cues
+from curate.verify.lexicon import concept_key, cues
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -32,7 +32,7 @@ class Numbers(ReadingRule):
             problem = _size_problem(reading, part) or _coordinate_problem(reading, part)
             if problem is not None:
                 return problem
-            if part is reading.answer and find_cues(part.tokens, "quantities", part.covered):
+            if part is reading.answer and part.cues["quantities"]:
                 return no(Reason.NUMBER, "the text gives a vague quantity that no annotation states")
             sizes = [span.span() for span in _SIZE.finditer(part.text)]
             for place, number in numbers_in(part):
@@ -56,6 +56,8 @@ def _size_problem(reading: Reading, part: Part) -> Verdict:
 
 
 def _coordinate_problem(reading: Reading, part: Part) -> Verdict:
+    if not part.lists:
+        return None
     known = {float(number) for place in _places(reading) for number in place}
     for numbers in part.lists:
         for number in numbers:
@@ -79,7 +81,7 @@ def _explained(reading: Reading, part: Part, place: int, number: float) -> bool:
         counts = {float(count) for count in known if count is not None}
         total = total_of(reading)
         counts |= {float(total)} if total is not None else set()
-    after = part.tokens[place + 1].raw.lower() if place + 1 < len(part.tokens) else ""
+    after = part.tokens[place + 1].low if place + 1 < len(part.tokens) else ""
     if after in cues().units or (after + "/") in part.text.lower():
         return any(
             annotation.value == number and (annotation.unit or "").lower().startswith(after)

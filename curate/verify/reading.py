@@ -41,6 +41,7 @@ class Part:
     mentions: tuple[Mention, ...]
     claims: tuple[Claim, ...]
     covered: frozenset[int]
+    cues: Mapping[str, list[tuple[int, int]]]
     lists: tuple[tuple[float, ...], ...]
 
     def keys(self, kind: str) -> list[str]:
@@ -59,16 +60,8 @@ class Reading:
     answer: Part
     yes: bool | None  # what a closed answer begins with
     own: tuple[Annotation, ...]
-
-    @property
-    def ask(self) -> str:
-        """What kind of question was put."""
-        return str(self.asked.get("ask", ""))
-
-    @property
-    def verbatim(self) -> bool:
-        """True where a person wrote the text, so that the rules for renderings do not speak of it."""
-        return self.draft.origin is Origin.SOURCE or self.ask == "source"
+    ask: str  # what kind of question was put
+    verbatim: bool  # a person wrote the text: the rules for renderings do not speak of it
 
 
 class Reader:
@@ -100,7 +93,8 @@ class Reader:
         asked = _constraints(draft)
         question = "\n".join(message.content for message in draft.messages if message.role == "user")
         answer = "\n".join(message.content for message in draft.messages if message.role != "user")
-        closed = _YES_NO.match(answer) if asked.get("ask") in ("presence", "attribute_is") else None
+        ask = str(asked.get("ask", ""))
+        closed = _YES_NO.match(answer) if ask in ("presence", "attribute_is") else None
         own = tuple(facts.annotations[i] for i in draft.annotation_ids if i in facts.annotations)
         return Reading(
             draft=draft,
@@ -110,6 +104,8 @@ class Reader:
             answer=_part(answer[closed.end() :] if closed else answer, facts),
             yes=closed[1].lower() == "yes" if closed else None,
             own=own,
+            ask=ask,
+            verbatim=draft.origin is Origin.SOURCE or ask == "source",
         )
 
 
@@ -128,7 +124,8 @@ def _part(text: str, facts: Facts) -> Part:
     tokens = tokenise(_BRACKETED.sub(_blank, text))
     found = mentions(tokens, facts.indexes)
     covered = frozenset(place for mention in found for place in range(mention.start, mention.end))
-    return Part(text, tokens, found, _claims(tokens, found, covered), covered, lists)
+    spans = find_cues(tokens, covered)
+    return Part(text, tokens, found, _claims(tokens, found, spans), covered, spans, lists)
 
 
 def _blank(found: re.Match[str]) -> str:
@@ -136,16 +133,24 @@ def _blank(found: re.Match[str]) -> str:
     return " " * len(found[0]) if _NUMERIC.fullmatch(found[0]) else found[0]
 
 
-def _claims(tokens: Sequence[Token], found: Sequence[Mention], covered: frozenset[int]) -> tuple[Claim, ...]:
+def _claims(
+    tokens: Sequence[Token], found: Sequence[Mention], spans: Mapping[str, list[tuple[int, int]]]
+) -> tuple[Claim, ...]:
     """What is said of each mention: present, absent, or uncertain, by the cues that govern it."""
-    clauses = _clauses(tokens, covered)
-    hedges = find_cues(tokens, "hedges", covered)
-    hedged = covered | {place for start, end in hedges for place in range(start, end)}
+    if not found:
+        return ()
+    clauses = _clauses(tokens, spans["contrast"])
+    hedges = spans["hedges"]
+    hedged = {place for start, end in hedges for place in range(start, end)}
     turned = {mention.start: 0 for mention in found}
-    for _, end in find_cues(tokens, "before", hedged):
+    for start, end in spans["before"]:
+        if start in hedged:
+            continue
         for mention in _after(end, found, tokens, clauses):
             turned[mention.start] += 1
-    for start, end in find_cues(tokens, "around", hedged):
+    for start, end in spans["around"]:
+        if start in hedged:
+            continue
         concepts = [mention for mention in found if mention.key(CONCEPT)]
         governed = _before(start, concepts, tokens, clauses) or _after(end, found, tokens, clauses)
         for mention in governed:
@@ -161,9 +166,9 @@ def _claims(tokens: Sequence[Token], found: Sequence[Mention], covered: frozense
     return tuple(claims)
 
 
-def _clauses(tokens: Sequence[Token], covered: frozenset[int]) -> list[int]:
+def _clauses(tokens: Sequence[Token], contrast: Sequence[tuple[int, int]]) -> list[int]:
     """The number of each token's clause."""
-    contrasts = {start for start, _ in find_cues(tokens, "contrast", covered)}
+    contrasts = {start for start, _ in contrast}
     numbers, clause = [], 0
     for place, token in enumerate(tokens):
         if token.kind == STOP or place in contrasts:
@@ -197,7 +202,7 @@ def _after(place: int, found: Sequence[Mention], tokens: Sequence[Token], clause
 
 def _begins_anew(between: Sequence[Token], *, verb: bool) -> bool:
     """True where a list that a cue governs ends: `no leukocytes and 4 platelets`, `no mass is seen and a cyst is`."""
-    words = {token.raw.lower() for token in between}
+    words = {token.low for token in between}
     if any(token.kind == NUMBER for token in between) or (words & {"a", "an"} and not words & {"or", "nor"}):
         return True
     return verb and ("and" in words or any(token.kind == COMMA for token in between))
@@ -206,7 +211,7 @@ def _begins_anew(between: Sequence[Token], *, verb: bool) -> bool:
 def _before(place: int, found: Sequence[Mention], tokens: Sequence[Token], clauses: Sequence[int]) -> list[Mention]:
     """The mentions that are the subject of a cue's own verb: `platelets and leukocytes are not seen`."""
     own_verb = place
-    while own_verb and (_is_verb(tokens[own_verb - 1]) or tokens[own_verb - 1].raw.lower() in _ADVERBS):
+    while own_verb and (_is_verb(tokens[own_verb - 1]) or tokens[own_verb - 1].low in _ADVERBS):
         own_verb -= 1
     governed: list[Mention] = []
     for mention in reversed(found):
@@ -221,7 +226,7 @@ def _before(place: int, found: Sequence[Mention], tokens: Sequence[Token], claus
 
 
 def _is_verb(token: Token) -> bool:
-    return token.raw.lower() in _verbs()
+    return token.low in _verbs()
 
 
 @functools.cache
@@ -230,4 +235,4 @@ def _verbs() -> frozenset[str]:
 
 
 def _filler(token: Token) -> bool:
-    return token.raw.lower() in _FILLERS or _is_verb(token)
+    return token.low in _FILLERS or _is_verb(token)

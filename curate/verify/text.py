@@ -34,10 +34,11 @@ _SHORT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of text; `stem` of a number is the number without useless zeros."""
+    """A piece of text; `low` is it in small letters, `stem` of a number is the number without useless zeros."""
 
     kind: str
     raw: str
+    low: str
     stem: str
     start: int
     end: int
@@ -51,7 +52,8 @@ def tokenise(text: str) -> tuple[Token, ...]:
         kind, raw = found.lastgroup or OTHER, found[0]
         if kind == OTHER and raw in "-/_–—":
             continue
-        tokens.append(Token(kind, raw, _stem_of(kind, raw), found.start(), found.end()))
+        low = raw.lower().replace("’", "'")
+        tokens.append(Token(kind, raw, low, _stem_of(kind, raw), found.start(), found.end()))
     return tuple(tokens)
 
 

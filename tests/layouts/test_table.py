@@ -201,6 +201,13 @@ def test_concepts_name_ignore_and_refuse_labels(tmp_path: Path) -> None:
     assert "unheard of" in unknown.detail
 
 
+def test_values_translate_labels_and_refuse_others(tmp_path: Path) -> None:
+    spec = {"kind": "class", "values": {0: "benign", 1: "malignant", 2: None}}
+    units = read(tmp_path, "image,label\na,0\nb,1\nc,2\nd,3\n", columns={"label": spec})
+    assert [one.label for one in said(units)] == ["benign", "malignant"]
+    assert refusals(units) == [("row", "row 3", "ignored_class"), ("row", "row 4", "unknown_class")]
+
+
 def test_an_exclusive_world_does_not_make_a_layout_invent_absence(tmp_path: Path) -> None:
     units = read(
         tmp_path, "image,diagnosis\na,mel\nb,nv\n", columns={"diagnosis": {"kind": "class"}}, world="exclusive"
