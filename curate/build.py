@@ -12,8 +12,8 @@ import msgspec
 
 from curate import layouts, tasks
 from curate.card import Card, load_card, read_yaml
-from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, project_key, resolve
-from curate.errors import CurateError, RecipeError, UsageError
+from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, described, project_key, resolve
+from curate.errors import CurateError, RecipeError, StoreError, UsageError
 from curate.execute.child import Limits
 from curate.execute.local import LocalExecutor
 from curate.ledger import Ledger, Shortfall, judge, ledger_of
@@ -23,7 +23,7 @@ from curate.stages import STAGES, Run, Stage, stage_named
 from curate.stages.base import RealPaths
 from curate.store.commit import PartWriter, replace_file, retire
 from curate.store.freshness import Freshness, cache_folder
-from curate.store.part import WHOLE, Part, Sidecar, Sidecars, differences
+from curate.store.part import TEMPORARY_PREFIX, WHOLE, OutputFile, Part, Sidecar, Sidecars, differences
 from curate.terms import check_terms
 
 __all__ = ["Built", "PartRunner", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
@@ -156,7 +156,16 @@ def _state(stage: Stage, run: Run, part: Part) -> Planned:
     if sidecar is None:
         return Planned(part, "missing", ("not built yet",))
     reasons = differences(sidecar, stage.fingerprint(run, part), stage.inputs(run, part))
+    reasons += [f"file {file.name} is not there in full" for file in sidecar.files if not _is_whole(run.out, file)]
     return Planned(part, "stale" if reasons else "done", tuple(reasons))
+
+
+def _is_whole(out: Path, file: OutputFile) -> bool:
+    """True where a committed file has its size; its digest is what `check` takes."""
+    try:
+        return (out / file.name).stat().st_size == file.bytes
+    except OSError:
+        return False
 
 
 def _run(corpus: Corpus, out: Path, key: ProjectKey) -> Run:
@@ -265,7 +274,7 @@ def build_corpus(
                 _run_parts(executors[stage.isolated], run, stage, todo, progress)
     ledger = ledger_of(run.sidecars.listed())
     shortfalls = judge(ledger, corpus) if only_stage is None else ()
-    return Built(ledger, shortfalls, built, kept, time.monotonic() - began, _notes(corpus, key, run))
+    return Built(ledger, shortfalls, built, kept, time.monotonic() - began, _notes(corpus, key))
 
 
 def _run_parts(
@@ -284,19 +293,39 @@ def _run_parts(
 
 def _claim(corpus: Corpus, out: Path, key: ProjectKey) -> None:
     """Say in the output what it is; refuse a folder that is something else."""
-    description = corpus.described(key)
+    _keep_apart(corpus, out)
     target = out / CORPUS_FILE
-    if target.is_file():
-        before = msgspec.json.decode(target.read_bytes())
-        if before.get("recipe", {}).get("name") != corpus.recipe.name:
-            raise UsageError(
-                f"{out} holds the corpus {before.get('recipe', {}).get('name')!r}, not {corpus.recipe.name!r}; choose another --out"
-            )
-    elif out.is_dir() and any(out.iterdir()) and not (out / "parts").is_dir():
+    if target.exists():
+        before = described(out).recipe.get("name")
+        if before != corpus.recipe.name:
+            raise UsageError(f"{out} holds the corpus {before!r}, not {corpus.recipe.name!r}; choose another --out")
+    elif _has_foreign_files(out):
         raise UsageError(f"{out} is not empty and holds no corpus; choose another --out")
-    replace_file(target, description)
+    replace_file(target, corpus.described(key))
     roots = {source.id: source.root for source in corpus.sources}
     replace_file(cache_folder(out) / ROOTS_FILE, msgspec.json.encode(roots))
+
+
+def _keep_apart(corpus: Corpus, out: Path) -> None:
+    """Refuse an output within a source or a source within the output: each build would read what the last one wrote."""
+    place = out.resolve()
+    for source in corpus.sources:
+        root = Path(source.root)
+        if place.is_relative_to(root) or root.is_relative_to(place):
+            raise UsageError(f"{out} and the data folder of {source.id} lie within each other; choose another --out")
+
+
+def _has_foreign_files(out: Path) -> bool:
+    """True where a folder without a description holds anything but sidecars and what a killed build leaves."""
+    try:
+        names = {path.name for path in out.iterdir()}
+    except FileNotFoundError:
+        return False
+    except OSError as problem:
+        raise StoreError(
+            f"cannot look into {out}: {problem.strerror}; fix its rights or choose another --out"
+        ) from None
+    return "parts" not in names and any(not name.startswith(TEMPORARY_PREFIX) for name in names)
 
 
 def _retire_unwanted(run: Run, stage: Stage, wanted: list[Part]) -> None:
@@ -307,13 +336,18 @@ def _retire_unwanted(run: Run, stage: Stage, wanted: list[Part]) -> None:
         run.sidecars.forget(part)
 
 
-def _notes(corpus: Corpus, key: ProjectKey, run: Run) -> tuple[str, ...]:
+def _notes(corpus: Corpus, key: ProjectKey) -> tuple[str, ...]:
     notes = []
     if key.is_public:
         notes.append(
             "subject tokens use the public demonstration key; set CURATE_KEY_FILE for data that are not public"
         )
+    alone: dict[str, list[str]] = {}
     for source in corpus.sources:
         if source.card.subject.none is not None:
-            notes.append(f"{source.id}: no subject key ({source.card.subject.none}); each image is a group of its own")
+            alone.setdefault(source.card.subject.none, []).append(source.id)
+    notes += [
+        f"no subject key in {', '.join(names)} ({reason}): each image is a group of its own, unless it repeats another"
+        for reason, names in alone.items()
+    ]
     return tuple(notes)

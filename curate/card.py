@@ -190,7 +190,7 @@ def parse_card(raw: object, where: str) -> Card:
 
 def _label_set(entry: dict[str, Any]) -> dict[str, Any]:
     known = {key: value for key, value in entry.items() if key in _LABEL_SET_KEYS}
-    known["options"] = {key: value for key, value in entry.items() if key not in _LABEL_SET_KEYS}
+    known["options"] = {str(key): _text_keys(value) for key, value in entry.items() if key not in _LABEL_SET_KEYS}
     known.setdefault("name", entry.get("layout"))
     if isinstance(known.get("files"), str):
         known["files"] = [known["files"]]
@@ -200,6 +200,21 @@ def _label_set(entry: dict[str, Any]) -> dict[str, Any]:
             for label, concept in known["concepts"].items()
         }
     return known
+
+
+def _text_keys(value: Any) -> Any:
+    """Options with every key as text, as JSON has them: YAML's 1, 1.0, true and null become "1", "1.0", "true" and ""."""
+    if isinstance(value, dict):
+        return {_key_text(key): _text_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_text_keys(item) for item in value]
+    return value
+
+
+def _key_text(key: object) -> str:
+    if key is None:
+        return ""
+    return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def read_yaml(path: Path, error: type[CurateError]) -> object:
@@ -217,7 +232,7 @@ def read_yaml(path: Path, error: type[CurateError]) -> object:
 def convert_strictly(raw: object, model: type[T], where: str, error: type[CurateError]) -> T:
     """`raw` as `model`; an unknown key is an error that names the nearest known one."""
     try:
-        return msgspec.convert(raw, model, strict=True)
+        return msgspec.convert(raw, model, strict=True, str_keys=True)
     except msgspec.ValidationError as problem:
         raise error(f"{where}: {_explain(str(problem), model)}") from None
 

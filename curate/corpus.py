@@ -15,6 +15,7 @@ from curate.card import Card, Struct
 from curate.errors import DataError, RecipeError, StoreError, UsageError
 from curate.recipe import Recipe
 from curate.schema import identity
+from curate.store.part import sealed, unsealed
 
 __all__ = ["PUBLIC_KEY", "Corpus", "ProjectKey", "ResolvedSource", "catalog_folders", "project_key", "resolve"]
 
@@ -76,15 +77,15 @@ class Corpus(Struct, frozen=True):
         return next(source for source in self.sources if source.id == name)
 
     def described(self, key: ProjectKey) -> bytes:
-        """What `corpus.json` in the output says: recipe and cards without any path of this machine."""
+        """What `corpus.json` in the output says, sealed: recipe and cards without any path of this machine."""
         plain = {
             "recipe": msgspec.to_builtins(self.recipe)
-            | {"folder": ".", "sources": [source.id for source in self.sources]},
+            | {"folder": ".", "sources": sorted(source.id for source in self.sources)},
             "cards": {source.id: msgspec.to_builtins(source.card) for source in self.sources},
             "limits": {source.id: source.limit for source in self.sources},
             "key_fingerprint": key.fingerprint,
         }
-        return msgspec.json.format(msgspec.json.encode(plain, order="sorted"))
+        return sealed(plain)
 
 
 class Described(Struct, frozen=True):
@@ -112,9 +113,9 @@ def described(out: Path) -> Described:
     except OSError as problem:
         raise StoreError(f"cannot read {out / CORPUS_FILE}: {problem.strerror}") from None
     try:
-        return msgspec.json.decode(data, type=Described)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise StoreError(f"{out / CORPUS_FILE} is damaged ({problem}); run the build again") from None
+        return msgspec.convert(unsealed(data), Described)
+    except ValueError as problem:
+        raise StoreError(f"{out / CORPUS_FILE} is damaged ({problem}); remove it and build again") from None
 
 
 def project_key(environment: dict[str, str] | None = None) -> ProjectKey:

@@ -160,10 +160,7 @@ class Printer:
         if self._json:
             self._document(msgspec.to_builtins(truth))
         else:
-            rows = [
-                (name, str(d.totals.images), str(d.totals.objects), str(d.totals.rows))
-                for name, d in sorted(truth.datasets.items())
-            ]
+            rows = [(name, str(d.images), str(d.objects), str(d.rows)) for name, d in sorted(truth.datasets.items())]
             self._table(("dataset", "images", "objects", "rows"), rows)
             print(
                 f"Wrote {len(rows)} datasets and their truth below {folder}. Next: curate build pipelines/quickstart.yaml --data {folder} --out DIR"

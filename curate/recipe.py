@@ -12,6 +12,7 @@ __all__ = [
     "Limits",
     "Parts",
     "Recipe",
+    "Resize",
     "SourceEntry",
     "SplitFractions",
     "TaskEntry",
@@ -66,6 +67,19 @@ class Parts(Struct, frozen=True):
     items: int = 20_000
 
 
+class Resize(Struct, frozen=True):
+    """How large an image is delivered at most: larger ones are shrunk, with everything that is drawn on them."""
+
+    longest_side: int  # pixels
+    jpeg_quality: int = 95  # of a JPEG that is encoded anew, 1 to 100
+
+    def __post_init__(self) -> None:
+        if self.longest_side < 1:
+            raise ValueError(f"longest_side is in pixels and at least 1, got {self.longest_side}")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"jpeg_quality lies between 1 and 100, got {self.jpeg_quality}")
+
+
 class Recipe(Struct, frozen=True):
     """One corpus."""
 
@@ -76,6 +90,7 @@ class Recipe(Struct, frozen=True):
     split: SplitFractions = SplitFractions()
     limits: Limits = Limits()
     parts: Parts = Parts()
+    images: Resize | None = None  # null: every image at the size that it came in
     folder: str = "."  # where the recipe lies: relative paths start here
 
 

@@ -89,7 +89,7 @@ def collect(out: Path, *, dry_run: bool) -> tuple[list[Path], int]:
     """The files that no sidecar names, removed unless `dry_run`, and their bytes."""
     described(out)
     found = leftovers(out, frozenset({CORPUS_FILE, RESULT_FILE}))
-    freed = sum(path.stat().st_size for path in found)
+    freed = sum(path.lstat().st_size for path in found)
     if not dry_run:
         remove(found)
     return found, freed

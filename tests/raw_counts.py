@@ -319,7 +319,8 @@ def vqa_rad_records(root: Path) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-def _same(text: object) -> str:
+def same_text(text: object) -> str:
+    """A text as it is compared for repeats: white space and letter case aside."""
     return re.sub(r"\s+", " ", str(text)).strip().casefold()
 
 
@@ -338,10 +339,20 @@ def vqa_rad(root: Path) -> RawCounts:
         label_files=2,
         rows=len(records),
         rows_without_image=sum(str(record["image_name"]) not in present for _, record in records),
-        repeats=_repeats((r["image_name"], _same(r["question"]), _same(r["answer"])) for _, r in records),
+        repeats=_repeats((r["image_name"], same_text(r["question"]), same_text(r["answer"])) for _, r in records),
         images_by_label=Counter({str(r["image_name"]): str(r["image_organ"]) for _, r in records}.values()),
         images_by_split=Counter(_splits(membership).values()),
     )
+
+
+def vqa_rad_answered_by_their_question(root: Path) -> set[tuple[str, str, str]]:
+    """(image, question, answer), alike spelled alike, where the words of the answer stand in the question in a row."""
+    found = set()
+    for _, record in vqa_rad_records(root):
+        question, answer = (re.findall(r"[a-z0-9]+", same_text(record[part])) for part in ("question", "answer"))
+        if f" {' '.join(answer)} " in f" {' '.join(question)} ":
+            found.add((str(record["image_name"]), same_text(record["question"]), same_text(record["answer"])))
+    return found
 
 
 COUNTERS: dict[str, Callable[[Path], RawCounts]] = {

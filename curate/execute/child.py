@@ -1,23 +1,30 @@
 """A killable child process: it runs one job after another and says which item it is about to touch.
 
 Wire format, both ways: a 4-byte length (big-endian) and that many bytes of JSON. To the child: `{"call", "shared"}` once,
-then `{"job"}` each. From the child: `{"at": key}` before each item, then `{"done": receipt}` or `{"failed": ...}`.
+then `{"job"}` each. From the child: `{"at": key}` before each item (an empty key: between items, when nothing can be
+blamed and no deadline runs), then `{"done": receipt}` or `{"failed": ...}`.
 """
 
+import contextlib
 import importlib
 import os
+import queue
 import resource
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
+
+from curate.errors import CurateError
 
 __all__ = ["Child", "ChildDied", "Factory", "Failed", "Function", "Limits"]
 
@@ -50,12 +57,14 @@ class ChildDied(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job raised: the error as the child saw it."""
+    """The job raised: the error as the child saw it. Only the message of a `CurateError` is fit to be shown."""
 
     type: str
     message: str
-    traceback: str
+    place: str  # file and line of this package or its caller that raised
+    known: bool  # a CurateError, which says itself what to do
     exit_code: int
+    at: str | None = None  # the item that was being worked on
 
 
 class Child:
@@ -92,19 +101,25 @@ class Child:
         while True:
             message = self._receive(at, since)
             if message.at is not None:
-                at, since = message.at, time.monotonic()
-                beat(at)
+                at, since = message.at or None, time.monotonic()
+                if at is not None:
+                    beat(at)
             elif message.failed is not None:
-                return Failed(**message.failed)
+                return Failed(**message.failed, at=at)
             else:
                 return message.done
 
-    def close(self) -> None:
-        """End the child, whatever it is doing."""
+    def kill(self) -> None:
+        """End the child from another thread; whoever serves it sees its death."""
         if self._process.poll() is None:
             self._process.kill()
+
+    def close(self) -> None:
+        """End the child, whatever it is doing."""
+        self.kill()
         self._process.wait()
-        self._in.close()
+        with contextlib.suppress(BrokenPipeError):  # a job that never left the buffer
+            self._in.close()
         self._out.close()
 
     def _receive(self, at: str | None, since: float) -> "_Message":
@@ -113,7 +128,9 @@ class Child:
             message = self._buffered()
             if message is not None:
                 return message
-            left = None if self._limits.item_s is None else max(0.0, since + self._limits.item_s - time.monotonic())
+            left = None
+            if self._limits.item_s is not None and at is not None:
+                left = max(0.0, since + self._limits.item_s - time.monotonic())
             ready, _, _ = select.select([self._out], [], [], left)
             if not ready:
                 self.close()
@@ -169,26 +186,42 @@ def main() -> None:
     module, _, name = said["call"].partition(":")
     factory: Factory = getattr(importlib.import_module(module), name)
     function = factory(said["shared"])
-    parent = os.getppid()
+    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive_jobs, args=(jobs, waiting), daemon=True).start()
 
-    def beat(key: str) -> None:
-        if os.getppid() != parent:
-            os._exit(1)  # the build was killed: nobody waits for this part
-        _write(wire, msgspec.json.encode({"at": key}))
-
-    while (job := _read(jobs)) is not None:
+    def say(message: dict[str, Any]) -> None:
         try:
-            answer = {"done": function(msgspec.json.decode(job), beat)}
+            _write(wire, msgspec.json.encode(message))
+        except BrokenPipeError:
+            os._exit(1)
+
+    while True:
+        job = msgspec.json.decode(waiting.get())
+        try:
+            answer = {"done": function(job, lambda key: say({"at": key}))}
+        except MemoryError:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the operating system would end it: the parent counts it as memory
         except Exception as problem:  # noqa: BLE001
-            answer = {
-                "failed": {
-                    "type": type(problem).__name__,
-                    "message": str(problem),
-                    "traceback": traceback.format_exc(),
-                    "exit_code": getattr(problem, "exit_code", 1),
-                }
-            }
-        _write(wire, msgspec.json.encode(answer))
+            answer = {"failed": _told(problem)}
+        say(answer)
+
+
+def _receive_jobs(jobs: BinaryIO, waiting: "queue.SimpleQueue[bytes]") -> None:
+    """Hand on what the parent sends; the end of the pipe means that the build was killed, and nobody waits any more."""
+    while (job := _read(jobs)) is not None:
+        waiting.put(job)
+    os._exit(1)
+
+
+def _told(problem: Exception) -> dict[str, Any]:
+    frame = traceback.extract_tb(problem.__traceback__)[-1]
+    return {
+        "type": type(problem).__name__,
+        "message": str(problem),
+        "place": f"{'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno}",
+        "known": isinstance(problem, CurateError),
+        "exit_code": getattr(problem, "exit_code", 1),
+    }
 
 
 if __name__ == "__main__":

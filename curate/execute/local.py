@@ -1,6 +1,7 @@
 """The embedded executor: a few killable children on this machine."""
 
 import queue
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -24,10 +25,9 @@ DEATHS_BEFORE_POISON: Final = 2
 class WorkerError(CurateError):
     """A job raised, or a worker died where no item can be blamed."""
 
-    def __init__(self, message: str, exit_code: int = 1, detail: str = "") -> None:
+    def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-        self.detail = detail
 
 
 class LocalExecutor:
@@ -35,7 +35,10 @@ class LocalExecutor:
 
     def __init__(self, workers: int, call: str, shared: bytes, limits: Limits) -> None:
         self._workers = workers
-        self._start: Callable[[], Child] = lambda: Child(call, shared, limits)
+        self._child: Callable[[], Child] = lambda: Child(call, shared, limits)
+        self._living: set[Child] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
         self._idle: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
         for _ in range(workers):
             self._idle.put(self._start())
@@ -49,7 +52,7 @@ class LocalExecutor:
         for _ in range(self._workers):
             child = self._idle.get()
             if child is not None:
-                child.close()
+                self._end(child)
 
     def run(self, jobs: Iterable[Job], beat: Callable[[str], None]) -> Iterator[tuple[Job, Any]]:
         """Each job with its receipt, as they finish; never more in flight than twice the workers.
@@ -58,7 +61,8 @@ class LocalExecutor:
             WorkerError: a job failed; those in flight are finished first.
         """
         pending: set[Future[tuple[Job, Any]]] = set()
-        with ThreadPoolExecutor(self._workers) as threads:
+        threads = ThreadPoolExecutor(self._workers)
+        try:
             for job in jobs:
                 if len(pending) >= 2 * self._workers:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -67,6 +71,32 @@ class LocalExecutor:
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
+        except CurateError:
+            raise
+        except BaseException:  # an interrupt: what is in flight would be minutes, and a killed part costs nothing
+            self._stop()
+            raise
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> Child:
+        with self._lock:
+            if self._stopping:
+                raise WorkerError("the build was stopped; run the same command again to go on")
+            child = self._child()
+            self._living.add(child)
+            return child
+
+    def _end(self, child: Child) -> None:
+        with self._lock:
+            self._living.discard(child)
+        child.close()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            for child in self._living:
+                child.kill()
 
     def _serve(self, job: Job, beat: Callable[[str], None]) -> tuple[Job, Any]:
         """Run one job to its receipt, through as many children as its poisonous items cost."""
@@ -79,12 +109,12 @@ class LocalExecutor:
                 try:
                     answer = child.serve(msgspec.json.encode(job), beat)
                 except ChildDied as death:
-                    child.close()
+                    self._end(child)
                     child = None
                     self._judge(job, death, deaths)
                     continue
                 if isinstance(answer, Failed):
-                    raise WorkerError(f"{answer.message}", answer.exit_code, answer.traceback)
+                    raise _error(job, answer)
                 return job, msgspec.json.decode(answer)
         finally:
             self._idle.put(child)
@@ -96,7 +126,23 @@ class LocalExecutor:
             return
         if death.at is None or death.at in job["poisoned"]:
             raise WorkerError(
-                f"a worker died {deaths[death.at]} times on job {job} ({death.why}, signal {death.signal_number}); "
-                "look at the machine's memory and at the worker's messages above, then run the same command again"
+                f"a worker died {deaths[death.at]} times on {_named(job)}"
+                f"{f' at {death.at}' if death.at else ''} ({death.why}, signal {death.signal_number}); look at the machine's memory and at the worker's messages above, then run the same command again"
             )
         job["poisoned"][death.at] = death.why
+
+
+def _error(job: Job, failed: Failed) -> WorkerError:
+    """What is told of a job that raised: the message of an error of ours, of any other no more than type and place."""
+    if failed.known:
+        return WorkerError(failed.message, failed.exit_code)
+    where = f", working on {failed.at}" if failed.at else ""
+    return WorkerError(
+        f"{_named(job)} failed{where}: {failed.type} at {failed.place}. This is a bug in curate or in a plug-in: report "
+        "it with this line; what was committed stays"
+    )
+
+
+def _named(job: Job) -> str:
+    """A job by its plain values, without what it must not touch."""
+    return "job " + "/".join(str(value) for key, value in job.items() if key != "poisoned" and value is not None)

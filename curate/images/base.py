@@ -47,7 +47,13 @@ DEFAULT_LIMITS: Final = Limits()
 class Delivered:
     """One image as it is stored: the raster is the source's, before any EXIF rotation.
 
-    `changes` is empty where the bytes are stored as they came, else words of the form `name` or `name:detail`.
+    `changes` is empty where the bytes are stored as they came, else words of the form `name` or `name:detail`:
+
+    `metadata_stripped`, `trailing_bytes_trimmed`, `stray_bytes_removed`, `end_marker_added`: bytes, never pixels;
+    `decoder_warning:which`: kept although a decoder warned, of something that leaves the pixels whole;
+    `reencoded_png:from=format`: decoded and stored anew without loss; `rgb:from=model`: colours converted;
+    `offset:number`: added to signed values, and undone by the rescale; `first_frame:of=number`.
+
     `spacing_mm` is (row, column). `rescale_slope` and `rescale_intercept` map the values of `data` to modality units;
     null where no tag states such a map.
     """

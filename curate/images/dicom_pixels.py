@@ -124,14 +124,10 @@ def _decode(dataset: "Dataset", frame: int, limits: Limits) -> Array | Refusal:
     from pydicom.pixels.utils import pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID
-    if is_encapsulated(dataset):
-        encoded = _encoded_frame(dataset, frame)
-        if isinstance(encoded, Refusal):
-            return encoded
-        if syntax == JPEG_BASELINE:
-            damaged = _jpeg_refusal(encoded, limits)
-            if damaged:
-                return damaged
+    if syntax == JPEG_BASELINE:
+        damaged = _jpeg_refusal(_encoded_frame(dataset, frame), limits)
+        if damaged:
+            return damaged
     plugin = "" if not is_encapsulated(dataset) else "pyjpegls" if syntax in JPEG_LS else "pylibjpeg"
     try:
         samples = pixel_array(dataset, index=frame, decoding_plugin=plugin)
@@ -142,20 +138,14 @@ def _decode(dataset: "Dataset", frame: int, limits: Limits) -> Array | Refusal:
     return samples
 
 
-def _encoded_frame(dataset: "Dataset", frame: int) -> bytes | Refusal:
+def _encoded_frame(dataset: "Dataset", frame: int) -> bytes:
     from pydicom.encaps import get_frame
 
-    frames = int(element_value(dataset, "NumberOfFrames") or 1)
+    frames = max(1, int(element_value(dataset, "NumberOfFrames") or 1))
     offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-    try:
-        return get_frame(
-            dataset.PixelData,
-            frame,
-            number_of_frames=frames,
-            extended_offsets=offsets if all(offsets) else None,
-        )
-    except Exception as problem:  # (damaged encapsulation raises whatever it meets)
-        return Refusal(Reason.CORRUPT_IMAGE, f"the frames are not encapsulated as stated ({type(problem).__name__})")
+    return get_frame(
+        dataset.PixelData, frame, number_of_frames=frames, extended_offsets=offsets if all(offsets) else None
+    )
 
 
 def _jpeg_refusal(encoded: bytes, limits: Limits) -> Refusal | None:

@@ -6,8 +6,9 @@ refused here, so that the delivered samples are the file's own.
 
 import io
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,8 @@ from curate.images.formats import Format
 from curate.schema import Reason, Refusal
 
 __all__ = ["MAX_FRAMES", "Raster", "count_frames", "decode_foreign"]
+
+T = TypeVar("T")
 
 MAX_FRAMES: Final = 10_000
 """Pages or frames of one file: a list of directories that never ends is an attack."""
@@ -65,40 +68,49 @@ class Raster:
 
 def count_frames(data: bytes, known: Format) -> int | Refusal:
     """How many pages or frames a file holds, at least one. Nothing is decoded."""
-    with quiet():
-        try:
-            image = Image.open(io.BytesIO(data), formats=(_PILLOW[known],))
-            if known is not Format.TIFF:
-                return int(getattr(image, "n_frames", 1))
-            for frame in range(1, MAX_FRAMES + 1):
-                try:
-                    image.seek(frame)
-                except EOFError:
-                    return frame
-        except MemoryError:
-            return Refusal(Reason.MEMORY_LIMIT, "decoding asks for more memory than there is")
-        except Exception as problem:  # (decoders raise whatever they meet)
-            return _refusal_of(problem)
-    return Refusal(Reason.CORRUPT_IMAGE, f"more than {MAX_FRAMES} pages")
+    return _guarded(lambda: _count(_opened(data, known), known))
 
 
-def decode_foreign(data: bytes, known: Format, frame: int, limits: Limits) -> Raster | Refusal:
-    """One page or frame, 0-based, as the file's own samples."""
+def decode_foreign(data: bytes, known: Format, frame: int | None, limits: Limits) -> Raster | Refusal:
+    """One page or frame, 0-based, as the file's own samples; the first where none is named."""
     stream = _codestream(data) if known is Format.JPEG2000 else None
     if isinstance(stream, Refusal):
         return stream
-    with quiet():
+
+    def read() -> Raster | Refusal:
+        image = _opened(data, known)
+        frames = _count(image, known) if frame is None else 1
+        if isinstance(frames, Refusal):
+            return frames
         try:
-            image = Image.open(io.BytesIO(data), formats=(_PILLOW[known],))
-            frames = int(getattr(image, "n_frames", 1)) if known in {Format.GIF, Format.WEBP} or frame == 0 else 0
-            if frame:
-                image.seek(frame)
-            refusal = _beyond(image, len(data), limits)
-            if refusal:
-                return refusal
-            return _raster(image, known, frames, stream)
+            image.seek(frame or 0)
         except EOFError:
             return Refusal(Reason.NO_PIXELS, f"there is no frame {frame}")
+        return _beyond(image, len(data), limits) or _raster(image, known, frames, stream)
+
+    return _guarded(read)
+
+
+def _opened(data: bytes, known: Format) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=(_PILLOW[known],))
+
+
+def _count(image: Image.Image, known: Format) -> int | Refusal:
+    if known is not Format.TIFF:
+        return int(getattr(image, "n_frames", 1))
+    for frame in range(1, MAX_FRAMES + 1):
+        try:
+            image.seek(frame)
+        except EOFError:
+            return frame
+    return Refusal(Reason.CORRUPT_IMAGE, f"more than {MAX_FRAMES} pages")
+
+
+def _guarded(read: Callable[[], T | Refusal]) -> T | Refusal:
+    """What `read` gives, or the refusal that stands for whatever a decoder raised."""
+    with quiet():
+        try:
+            return read()
         except MemoryError:
             return Refusal(Reason.MEMORY_LIMIT, "decoding asks for more memory than there is")
         except Exception as problem:  # (decoders raise whatever they meet)

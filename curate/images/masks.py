@@ -44,7 +44,7 @@ def _png_values(data: bytes, limits: Limits) -> Array | Refusal:
 
 
 def _foreign_values(data: bytes, known: Format, limits: Limits) -> Array | Refusal:
-    raster = decode_foreign(data, known, 0, limits)
+    raster = decode_foreign(data, known, None, limits)
     if isinstance(raster, Refusal):
         return raster
     if raster.frames > 1:

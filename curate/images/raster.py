@@ -65,7 +65,7 @@ def frames_of(data: bytes, limits: Limits = DEFAULT_LIMITS) -> int | Refusal:
     return count_frames(data, known)
 
 
-def decode(data: bytes) -> Array:
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Array:
     """The samples of a stored JPEG or PNG as a viewer draws them, before any EXIF rotation.
 
     Rows, columns, and channels where there is more than one; uint8 or uint16. Palettes are applied, small depths scaled
@@ -74,7 +74,7 @@ def decode(data: bytes) -> Array:
     known = format_of(data)
     if known is Format.JPEG:
         return decode_jpeg(data)
-    png = walk_png(data, keep_metadata=True, limits=DEFAULT_LIMITS) if known is Format.PNG else None
+    png = walk_png(data, keep_metadata=True, limits=limits) if known is Format.PNG else None
     if not isinstance(png, Png):
         raise ValueError("not a stored image: decode() reads what deliver() gave")
     raw = inflate(png)
@@ -83,13 +83,13 @@ def decode(data: bytes) -> Array:
     return drawn_samples(png, raw)
 
 
-def pixel_sha256(data: bytes) -> str:
+def pixel_sha256(data: bytes, limits: Limits = DEFAULT_LIMITS) -> str:
     """sha256 over shape, depth and samples of a stored image: equal for equal pixels, however they were coded.
 
     A grey image and the same picture as RGB with equal channels differ; a palette and the RGB it stands for do not.
     Samples enter in big-endian order.
     """
-    samples = decode(data)
+    samples = decode(data, limits)
     digest = hashlib.sha256(f"{samples.shape} {8 * samples.itemsize} ".encode())
     digest.update(samples.astype(samples.dtype.newbyteorder(">"), order="C", copy=False).data)
     return digest.hexdigest()
@@ -154,11 +154,11 @@ def _deliver_png(data: bytes, keep_metadata: bool, limits: Limits) -> Delivered 
 def _deliver_foreign(data: bytes, known: Format, frame: int | None, limits: Limits) -> Delivered | Refusal:
     from curate.images.foreign import decode_foreign
 
-    raster = decode_foreign(data, known, frame or 0, limits)
+    raster = decode_foreign(data, known, frame, limits)
     if isinstance(raster, Refusal):
         return raster
     changes = [f"reencoded_png:from={known}", *raster.changes]
-    if frame is None and raster.frames > 1:
+    if raster.frames > 1:
         changes.append(f"first_frame:of={raster.frames}")
     if raster.offset:
         changes.append(f"offset:{raster.offset}")

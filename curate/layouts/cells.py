@@ -66,15 +66,11 @@ _LIMIT = re.compile(r"(?P<side>[<>])=?\s*(?P<limit>.+)")
 _PLACE = re.compile(r"\{(?P<column>[^{}]+)\}")
 
 
-CellText = str | int | float
-"""A cell as YAML reads it: an unquoted 1 is meant as the text `1`, an unquoted 1.0 as `1.0`."""
-
-
 class FromColumn(Struct, frozen=True):
     """A value that stands in a column, with other names for it where the card gives them."""
 
     column: str
-    values: dict[CellText, str] | None = None
+    values: dict[str, str] | None = None
 
 
 FieldSpec = str | FromColumn
@@ -90,8 +86,8 @@ class ColumnSpec(Struct, frozen=True):
     system: str | None = None
     separator: str | None = None  # the cell holds several labels
     none: str | None = None  # the label that says that there is no finding
-    states: dict[CellText, State] | None = None  # the column is the label, the cell its state
-    values: dict[CellText, str | None] | None = None  # cell -> what it means; null leaves it out
+    states: dict[str, State] | None = None  # the column is the label, the cell its state
+    values: dict[str, str | None] | None = None  # cell -> what it means; null leaves it out
     unit: str | FromColumn | None = None  # a unit, or the column that states it
     qualifiers: dict[str, str] = field(default_factory=dict)  # name -> column
 
@@ -205,7 +201,7 @@ def _state(
     row: Row, column: str, spec: ColumnSpec, label_set: LabelSet, missing: frozenset[str]
 ) -> RawAnnotation | Refusal | None:
     cell = row.text(column)
-    state = next((state for written, state in (spec.states or {}).items() if cell == str(written)), None)
+    state = (spec.states or {}).get(cell)
     if state is None:
         if cell in missing:
             return None
@@ -303,11 +299,10 @@ def _meaning(cell: str, column: str, spec: ColumnSpec) -> str | None:
     return cell if spec.values is None else _renamed(cell, column, spec.values, reason)
 
 
-def _renamed(cell: str, column: str, values: Mapping[CellText, T], reason: Reason = Reason.UNKNOWN_STATE) -> T:
-    for written, meant in values.items():
-        if cell == str(written):
-            return meant
-    raise Broken(reason, f"column {column!r}: the cell is not in the card's `values`")
+def _renamed(cell: str, column: str, values: Mapping[str, T], reason: Reason = Reason.UNKNOWN_STATE) -> T:
+    if cell not in values:
+        raise Broken(reason, f"column {column!r}: the cell is not in the card's `values`")
+    return values[cell]
 
 
 def _concept_of_column(column: str, spec: ColumnSpec, label_set: LabelSet) -> Concept | Refusal:

@@ -21,7 +21,7 @@ def _set(text: str) -> str:
     body = text[1:-1]
     negated = body.startswith("!")
     body = body[1:] if negated else body
-    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", body)
+    escaped = re.sub(r"([\\\[\]^&~|]|-(?=-))", r"\\\1", body)
     return f"(?!/)[{'^' if negated else ''}{escaped}]"
 
 

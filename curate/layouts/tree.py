@@ -336,8 +336,8 @@ class ImageIndex:
 
         In this order, the first that fits exactly one image: the path below the root; the path below `near`; the only
         image whose path ends with the name (or, where the root lies deeper than the label thinks, with whose path the
-        name ends); the same three with the extension left out. A URL or absolute name of somebody else's machine counts by
-        its longest fitting end. A name that climbs out of the root is refused as `outside_root`.
+        name ends); the same three with the extension left out. A URL or an absolute name of somebody else's machine
+        counts by its longest fitting end. A name that climbs out of the root is refused as `outside_root`.
         """
         wanted = _composed(name.strip())
         if wanted not in self._full.exact:  # a backslash may be part of a name; else it parts folders

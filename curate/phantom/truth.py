@@ -57,13 +57,13 @@ class ImageTruth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DatasetTruth(msgspec.Struct, frozen=True, kw_only=True):
-    """One dataset with its totals. `named` counts images that are present or only named."""
+    """One dataset with its totals."""
 
     id: str
     images: int
-    named: int
+    named: int  # images that are present or only named
     rows: int  # of tables, and question-answer records
-    objects: int
+    objects: int  # what the dataset marks in its images: a label map of three organs holds three
     files: int  # on disk; an archive is one
     expected_rejects: dict[Reason, int]  # causes, as the card states them
     expected_filtered: dict[Reason, int]

@@ -9,12 +9,24 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from curate.corpus import Corpus, ProjectKey
-from curate.schema import Reason, identity
+from curate.layouts.archives import ArchiveError
+from curate.schema import Reason, Refusal, identity
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
 
-__all__ = ["PIXEL_LIBRARIES", "Beat", "RealPaths", "Run", "Stage", "digest_of", "libraries", "stage_fingerprint"]
+__all__ = [
+    "PIXEL_LIBRARIES",
+    "UNREADABLE",
+    "Beat",
+    "RealPaths",
+    "Run",
+    "Stage",
+    "digest_of",
+    "libraries",
+    "refusal_of",
+    "stage_fingerprint",
+]
 
 PIXEL_LIBRARIES: Final = frozenset(
     "isal numpy pillow pydicom pyjpegls pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pylibjpeg-rle simplejpeg".split()
@@ -25,7 +37,11 @@ RealPaths = dict[str, tuple[str, str | None]]
 """Token -> path and member, on a card that hides paths."""
 
 Beat = Callable[[str], None]
-"""Called with an item's key before work on it starts, so that whoever watches knows the culprit of a crash."""
+"""Called with an item's key before work on it starts, so that whoever watches knows the culprit of a crash; with an
+empty key after the last item, when no single one can be blamed any more."""
+
+UNREADABLE: Final = "unreadable"
+"""Stands for the digest of a source file whose bytes could not be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +115,10 @@ def libraries(packages: Iterable[str]) -> dict[str, str]:
 def digest_of(values: Iterable[object]) -> str:
     """One digest over many values, in the order given."""
     return identity(*values)
+
+
+def refusal_of(problem: OSError) -> Refusal:
+    """Why a source file's bytes could not be had: as the archive says it, or as the operating system does."""
+    if isinstance(problem, ArchiveError):
+        return problem.refusal
+    return Refusal(Reason.UNREADABLE_FILE, problem.strerror or type(problem).__name__)

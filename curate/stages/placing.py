@@ -23,13 +23,14 @@ PER_INSTANCE = "per"
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """The asset that annotations are placed on."""
+    """The asset that annotations are placed on: first on the raster as it came, then they follow its shrinking."""
 
     asset_id: str
     source: str
     width: int
     height: int
     labelled_orientation: int | None  # EXIF orientation that the labels were drawn after; null: drawn as stored
+    delivered: tuple[int, int] | None = None  # width, height after shrinking; null: delivered as it came
 
 
 @dataclass(slots=True)
@@ -38,11 +39,13 @@ class Placer:
 
     labels: Mapping[str, LabelSet]
     read_mask: ReadMask
+    lost: set[str] = field(default_factory=set)  # label sets of which an object vanished when this asset was shrunk
     _said: dict[tuple[object, ...], str] = field(default_factory=dict)
     _maps: dict[tuple[str, str | None], npt.NDArray[Any] | Refusal] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Forget the last asset."""
+        self.lost.clear()
         self._said.clear()
         self._maps.clear()
 
@@ -64,7 +67,15 @@ class Placer:
                     return Refusal(Reason.REPEATED, f"says what {self._said[content]} says", Verdict.FILTERED)
                 continue
             self._said[content] = row["locator"]
+            if raster.delivered is not None:
+                shrunk = _shrunk(row, raster, raster.delivered)
+                if shrunk is None:
+                    self.lost.add(raw.label_set)
+                    continue
+                row = shrunk
             rows.append(row)
+        if geometries and not rows and raw.label_set in self.lost:
+            return Refusal(Reason.EMPTY_MASK, "the mask vanishes when the image is shrunk")
         return rows
 
     def _geometries(self, raw: RawAnnotation, raster: Raster) -> list[tuple[str, dict[str, Any]]] | Refusal:
@@ -205,6 +216,47 @@ def _mask_columns(rle: Rle) -> dict[str, Any]:
     if box is None:
         raise ValueError("a mask without pixels has no box")
     return _columns(geometry.PlacedMask(rle, box, float(geometry.mask_area(rle))))
+
+
+def _shrunk(row: dict[str, Any], raster: Raster, size: tuple[int, int]) -> dict[str, Any] | None:
+    """A row whose geometry follows its image to another size; null where a mask keeps no pixel.
+
+    Coordinates scale exactly. A mask takes, for each new pixel, the value of the old one under its centre.
+    """
+    if row["frame"] is None:
+        return row
+    if row["mask"] is not None:
+        rle = Rle(row["mask"]["height"], row["mask"]["width"], row["mask"]["counts"])
+        sampled = geometry.encode_mask(_sampled(geometry.decode_mask(rle), *size))
+        if geometry.mask_box(sampled) is None:
+            return None
+        return row | _mask_columns(sampled) | {"flags": sorted({*row["flags"], "resampled"})}
+
+    def scaled(xy: list[float] | None) -> list[float] | None:
+        # The product first: an edge of the old raster falls on the edge of the new one, to the last bit.
+        return (
+            None
+            if xy is None
+            else [
+                number * size[axis % 2] / (raster.height if axis % 2 else raster.width)
+                for axis, number in enumerate(xy)
+            ]
+        )
+
+    area = row["area_px"]
+    return row | {
+        "box": scaled(row["box"]),
+        "point": scaled(row["point"]),
+        "polygons": None if row["polygons"] is None else [scaled(ring) for ring in row["polygons"]],
+        "area_px": None if area is None else area * (size[0] * size[1]) / (raster.width * raster.height),
+    }
+
+
+def _sampled(mask: npt.NDArray[np.bool_], width: int, height: int) -> npt.NDArray[np.bool_]:
+    """The mask at another size by nearest neighbour: the pixel that holds each new centre, in whole numbers."""
+    rows = (2 * np.arange(height) + 1) * mask.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * mask.shape[1] // (2 * width)
+    return mask[np.ix_(rows, columns)]
 
 
 def _content(row: dict[str, Any]) -> tuple[object, ...]:

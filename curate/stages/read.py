@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy.typing as npt
@@ -13,10 +13,20 @@ import pyarrow as pa
 from curate import images
 from curate.corpus import ResolvedSource
 from curate.images import masks
+from curate.images.resize import resized
 from curate.layouts.base import RawAnnotation, RawMask
 from curate.layouts.tree import Reader, Tree
 from curate.schema import ANNOTATIONS, ASSETS, FILES, IMAGES, INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
-from curate.stages.base import PIXEL_LIBRARIES, Beat, RealPaths, Run, digest_of, stage_fingerprint
+from curate.stages.base import (
+    PIXEL_LIBRARIES,
+    UNREADABLE,
+    Beat,
+    RealPaths,
+    Run,
+    digest_of,
+    refusal_of,
+    stage_fingerprint,
+)
 from curate.stages.placing import Placer, Raster
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat
@@ -60,6 +70,7 @@ class ReadStage:
             "card.images": msgspec.to_builtins(card.images),
             "card.labels.meaning": meaning,
             "limits": msgspec.to_builtins(images.Limits()),
+            "recipe.images": msgspec.to_builtins(run.corpus.recipe.images),
         }
         return stage_fingerprint(self, config, PIXEL_LIBRARIES | {"pyarrow"})
 
@@ -85,6 +96,7 @@ class ReadStage:
             for item in read_table(run.out, sliced, INVENTORY).to_pylist():
                 beat(item["item_key"])
                 bucket.read(item)
+            beat("")
             bucket.close()
         inputs = {"inventory": scan.digest("inventory", part.bucket), "files": _digest(bucket.files)}
         run.freshness.record(part, bucket.stats, inputs)
@@ -108,8 +120,10 @@ def _real_paths(run: Run, source: ResolvedSource) -> RealPaths:
     if source.id not in run.real_paths:
         patterns = [*source.card.images.globs, *(pattern for labels in source.card.labels for pattern in labels.files)]
         tree = Tree.scan(Path(source.root), patterns)
+        column = source.card.images.column
+        rows = [] if column is None else tree.embedded(source.card.images.globs, column)
         run.real_paths[source.id] = {
-            run.visible(source.id, entry.key): (entry.path, entry.member) for entry in tree.entries
+            run.visible(source.id, entry.key): (entry.path, entry.member) for entry in (*tree.entries, *rows)
         }
     return run.real_paths[source.id]
 
@@ -123,7 +137,15 @@ def rehash(run: Run, built: Sidecar) -> Iterator[tuple[dict[str, Any], str]]:
             try:
                 yield row, sha256(reader.read(*real.get(row["path"], (row["path"], row["member"])))).hexdigest()
             except OSError:
-                yield row, "unreadable"
+                yield row, UNREADABLE
+
+
+class _Frame(NamedTuple):
+    """One image of an item."""
+
+    number: int | None  # null: the file's only one
+    came: tuple[int, int]  # width, height before any shrinking
+    image: images.Delivered
 
 
 @dataclass(slots=True)
@@ -162,12 +184,12 @@ class _Bucket:
         self.writer.used(Unit.ITEM)
         content, frames = delivered
         first = len(self._assets)
-        rasters = [self._add(item, frame, one, content) for frame, one in frames]
+        rasters = [self._add(item, frame, content) for frame in frames]
         for number, flawed in enumerate(self._place(item, raws, rasters)):
             asset = self._assets[first + number]
             asset["labelled_by"] = [name for name in asset["labelled_by"] if name not in flawed]
 
-    def _deliver(self, item: dict[str, Any]) -> tuple[str, list[tuple[int | None, images.Delivered]]] | Refusal:
+    def _deliver(self, item: dict[str, Any]) -> "tuple[str, list[_Frame]] | Refusal":
         """The digest of the item's bytes and each of its frames; one bad frame refuses the item."""
         poison = self.run.poisoned.get(item["item_key"])
         if poison is not None:
@@ -175,7 +197,7 @@ class _Bucket:
         try:
             data = self._open(item["path"], item["member"], "image")
         except OSError as problem:
-            return Refusal(getattr(problem, "reason", Reason.UNREADABLE_FILE), type(problem).__name__)
+            return refusal_of(problem)
         if not data:
             return Refusal(Reason.EMPTY_FILE, "0 bytes")
         try:
@@ -183,18 +205,20 @@ class _Bucket:
         except MemoryError:
             return Refusal(Reason.MEMORY_LIMIT, "decoding needs more memory than one item may take")
 
-    def _frames(
-        self, data: bytes, path: str, member: str | None
-    ) -> tuple[str, list[tuple[int | None, images.Delivered]]] | Refusal:
+    def _frames(self, data: bytes, path: str, member: str | None) -> "tuple[str, list[_Frame]] | Refusal":
         count = images.frames_of(data)
         if isinstance(count, Refusal):
             return count
-        delivered: list[tuple[int | None, images.Delivered]] = []
+        if count < 1:
+            return Refusal(Reason.NO_PIXELS, "the file holds no frame")
+        resize = self.run.corpus.recipe.images
+        delivered: list[_Frame] = []
         for frame in [None] if count == 1 else range(count):
             one = images.deliver(data, frame=frame, keep_metadata=self.source.card.images.keep_metadata)
             if isinstance(one, Refusal):
                 return one
-            delivered.append((frame, one))
+            came = (one.width, one.height)
+            delivered.append(_Frame(frame, came, one if resize is None else resized(one, resize)))
         return self.files[path, member][1], delivered
 
     def _open(self, path: str, member: str | None, role: str) -> bytes:
@@ -210,10 +234,11 @@ class _Bucket:
         try:
             data = self._open(mask.path, mask.member, "mask")
         except OSError as problem:
-            return Refusal(getattr(problem, "reason", Reason.UNREADABLE_FILE), type(problem).__name__)
+            return refusal_of(problem)
         return masks.read_mask(data, images.Limits()) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
 
-    def _add(self, item: dict[str, Any], frame: int | None, one: images.Delivered, content: str) -> Raster:
+    def _add(self, item: dict[str, Any], found: "_Frame", content: str) -> Raster:
+        frame, came, one = found
         asset_id = identity(self.source.id, item["path"], item["member"], frame)
         self._images.append((asset_id, one.data, f"{asset_id}.{one.media_type.removeprefix('image/')}"))
         self._image_bytes += len(one.data)
@@ -232,7 +257,8 @@ class _Bucket:
         if self._image_bytes >= FLUSH_BYTES:
             self._flush()
         labelled = one.exif_orientation if self.source.card.images.exif_rotated else None
-        return Raster(asset_id, self.source.id, one.width, one.height, labelled)
+        shrunk = (one.width, one.height)
+        return Raster(asset_id, self.source.id, *came, labelled, shrunk if shrunk != came else None)
 
     def _place(self, item: dict[str, Any], raws: list[RawAnnotation], rasters: list[Raster]) -> Iterator[set[str]]:
         """Place every statement on every raster; yields, raster by raster, the label sets that lost something there.
@@ -249,6 +275,7 @@ class _Bucket:
                     placed = Refusal(Reason.AMBIGUOUS_IMAGE, f"the label names no frame, the file has {len(rasters)}")
                 else:
                     placed = self.placer.place(raw, raster)
+                flawed |= self.placer.lost
                 if not isinstance(placed, Refusal):
                     rows += placed
                 elif placed.verdict is Verdict.REJECTED:

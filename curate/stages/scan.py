@@ -1,7 +1,8 @@
 """scan: what lies in a source. Reads label files and headers, never pixels; writes one slice of inventory per bucket."""
 
+import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,10 +16,10 @@ from curate.card import Card, LabelSet, Subject
 from curate.corpus import ResolvedSource
 from curate.images.dicom import Header, read_header
 from curate.layouts.base import Context, ImageRef, RawAnnotation, RawMask, Record, Refused
-from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
+from curate.layouts.tree import ArchiveError, Entry, ImageIndex, Reader, Tree
 from curate.recipe import Parts
 from curate.schema import INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
-from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
+from curate.stages.base import UNREADABLE, Beat, Run, digest_of, refusal_of, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.part import Part
 
@@ -27,6 +28,9 @@ __all__ = ["ScanStage", "bucket_count"]
 MIN_BUCKET_BYTES: Final = 16 * 2**20
 MAX_BUCKET_BYTES: Final = 256 * 2**20
 BUCKETS_AIMED_AT: Final = 64
+
+UNITS_A_BEAT: Final = 1000
+"""How often a long label file says that it is still being read."""
 
 FIELDS: Final = ("modality", "anatomy", "view", "laterality", "day_offset")
 
@@ -97,12 +101,21 @@ class ScanStage:
         """Fill the inventory."""
         source = run.corpus.source(part.source)
         stats = run.stats(part.source)
-        with _Files(source) as files:
+
+        def touch(entry: Entry) -> None:
+            """Name a file before its bytes are parsed, so that one that ends the process is known, and then left out."""
+            key = run.visible(source.id, entry.key)
+            beat(key)
+            if key in run.poisoned:
+                raise ArchiveError(run.poisoned[key], "reading the file ended the process")
+
+        with _Files(source, touch) as files:
             scan = _Scan(run, source, files, writer, beat)
             scan.read_headers()
             for labels in source.card.labels:
                 scan.read_labels(labels)
             scan.read_split_lists()
+            beat("")
             scan.account_for_files()
             scan.write(run.corpus.recipe.parts)
             inputs = files.inputs(run)
@@ -111,9 +124,13 @@ class ScanStage:
 
 
 class _Files:
-    """The files of one source: their listing, and the digest of each that was read."""
+    """The files of one source: their listing, and the digest of each that was read.
 
-    def __init__(self, source: ResolvedSource) -> None:
+    `touch` is called with each entry before its bytes are read; what it raises is what the reader meets.
+    """
+
+    def __init__(self, source: ResolvedSource, touch: Callable[[Entry], None] = lambda _: None) -> None:
+        self.touch = touch
         self.source = source
         self.card = source.card
         patterns = [
@@ -124,11 +141,11 @@ class _Files:
         if self.card.split is not None and self.card.split.lists is not None:
             patterns.append(self.card.split.lists.replace("{split}", "*"))
         self.tree = Tree.scan(Path(source.root), patterns)
-        self.images: list[Entry] = (
-            self.tree.match(self.card.images.globs)
-            if self.card.images.column is None
-            else self.tree.embedded(self.card.images.globs, self.card.images.column)
-        )
+        self.images: list[Entry]
+        if self.card.images.column is None:
+            self.images = self.tree.match(self.card.images.globs)
+        else:
+            self.tree, self.images = self.tree.with_embedded(self.card.images.globs, self.card.images.column)
         self.digests: dict[str, str] = {}
         self._reader = Reader(Path(source.root), column=self.card.images.column)
         mask_files = {entry.key for labels in self.card.labels for entry in self._mask_files(labels)}
@@ -141,8 +158,13 @@ class _Files:
         self._reader.close()
 
     def read(self, entry: Entry) -> bytes:
-        """A file's bytes; their digest is remembered."""
-        data = self._reader.read(entry.path, entry.member)
+        """A file's bytes; their digest is remembered, or that they could not be had."""
+        try:
+            self.touch(entry)
+            data = self._reader.read(entry.path, entry.member)
+        except OSError:
+            self.digests[entry.key] = UNREADABLE
+            raise
         self.digests[entry.key] = sha256(data).hexdigest()
         return data
 
@@ -153,10 +175,8 @@ class _Files:
 
     def try_read(self, entry: Entry) -> None:
         """Remember the digest of a file, or that it could not be read."""
-        try:
+        with contextlib.suppress(OSError):
             self.read(entry)
-        except OSError:
-            self.digests[entry.key] = "unreadable"
 
     def context(self, labels: LabelSet) -> Context:
         """What a layout may know."""
@@ -175,7 +195,8 @@ class _Files:
     def inputs(self, run: Run) -> dict[str, str]:
         """The digest of the listing, and of each label file that was read."""
         entries = [*self.tree.entries, *(self.images if self.card.images.column is not None else ())]
-        listing = digest_of(f"{entry.key}\0{entry.bytes}" for entry in entries)
+        refused = [f"{key}\0{refusal.reason}" for key, refusal in self.tree.refusals]
+        listing = digest_of([*(f"{entry.key}\0{entry.bytes}" for entry in entries), *refused])
         labels = {f"file {run.visible(self.card.id, key)}": digest for key, digest in sorted(self.digests.items())}
         if len(labels) > 100:  # a sidecar is read whole: many small files stand under one digest
             labels = {"label files": digest_of(f"{key}\0{digest}" for key, digest in labels.items())}
@@ -197,6 +218,7 @@ class _Scan:
         self.claimed: set[str] = {
             entry.path if self.card.images.column is not None else entry.key for entry in files.images
         }
+        self.image_keys = frozenset(self.claimed)
         self.refused_files: set[str] = set()
         self.missing: dict[str, tuple[str, str]] = {}  # absent image -> the first file and place that name it
         self.vocabulary: dict[str, set[str]] = {labels.name: set() for labels in self.card.labels}
@@ -210,7 +232,6 @@ class _Scan:
         if not self.card.reads_headers:
             return
         for key in list(self.items):
-            self.beat(self.show(key))
             header = self._header(self.items[key].entry)
             if isinstance(header, Refusal):
                 self._drop(key, header)
@@ -222,13 +243,10 @@ class _Scan:
                     item.values.setdefault(f"@{column}", set()).add(header.values[keyword])
 
     def _header(self, entry: Entry) -> Header | Refusal:
-        poison = self.run.poisoned.get(self.show(entry.key))
-        if poison is not None:
-            return Refusal(poison, "reading the header ended the process")
         try:
             return read_header(self.files.read(entry))
         except OSError as problem:
-            return Refusal(Reason.UNREADABLE_FILE, type(problem).__name__)
+            return refusal_of(problem)
 
     def _drop(self, key: str, refusal: Refusal) -> None:
         self.items.pop(key)
@@ -240,7 +258,9 @@ class _Scan:
         layout = layouts.layout_of(labels)
         context = self.files.context(labels)
         self.claimed.update(entry.key for entry in layout.label_files(context))
-        for unit in layout.scan(context):
+        for number, unit in enumerate(layout.scan(context)):
+            if number % UNITS_A_BEAT == 0:
+                self.beat(self.show(unit.file))
             self.claimed.add(unit.file)
             if unit.unit is not Unit.FILE:
                 self.writer.saw(unit.unit)
@@ -251,8 +271,8 @@ class _Scan:
 
     def _refuse_unit(self, unit: Refused, labels: LabelSet) -> None:
         if unit.unit is Unit.FILE:
-            if unit.file in self.refused_files:
-                return  # a second label set reads the same file: one file, one row
+            if unit.file in self.refused_files or unit.file in self.image_keys:
+                return  # one file, one row: another label set reads it too, or it is an image that was refused as such
             self.writer.saw(Unit.FILE)
             self.refused_files.add(unit.file)
         key = self.show(unit.file)

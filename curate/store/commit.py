@@ -9,13 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import msgspec
 import pyarrow as pa
 
 from curate.errors import ConservationError, StoreError
 from curate.schema import TABLES, Refusal, Unit, Verdict
 from curate.store.parquet import HashingFile, TableFile
-from curate.store.part import TEMPORARY_PREFIX, Count, OutputFile, Part, Sidecar
+from curate.store.part import TEMPORARY_PREFIX, Count, OutputFile, Part, Sidecar, encode_sidecar
 
 __all__ = ["PartWriter", "replace_file", "retire"]
 
@@ -58,7 +57,7 @@ class PartWriter:
         slot = (table, self.part.bucket if bucket is None else bucket)
         if slot not in self._open:
             self._open[slot] = _Temporary(*self._home(table), self._schemas[table])
-        self._open[slot].table.write(rows)
+        self._open[slot].write(rows)
         self.emitted[table] += rows.num_rows
 
     def finish(self, table: str, bucket: int) -> None:
@@ -126,9 +125,7 @@ class PartWriter:
             emitted=dict(sorted(self.emitted.items())),
             statistics=self.statistics,
         )
-        replace_file(
-            self.out / self.part.sidecar_path, msgspec.json.format(msgspec.json.encode(sidecar, order="sorted"))
-        )
+        replace_file(self.out / self.part.sidecar_path, encode_sidecar(sidecar))
         return sidecar
 
     def _balance(self) -> tuple[Count, ...]:
@@ -167,13 +164,17 @@ class _Temporary:
 
     def __init__(self, home: Path, stem: str, schema: pa.Schema) -> None:
         with _disk_errors(home):
-            home.mkdir(parents=True, exist_ok=True)
+            _make_folder(home)
             self.home = home
             self.stem = stem
             self.path = home / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
             self._file: BinaryIO = self.path.open("wb", buffering=2**20)
         self.sink = HashingFile(self._file)
         self.table = TableFile(self.sink, schema)
+
+    def write(self, rows: pa.Table) -> None:
+        with _disk_errors(self.home):
+            self.table.write(rows)
 
     def close(self) -> None:
         if self._file.closed:
@@ -210,9 +211,14 @@ class _Temporary:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` under `path` so that a reader sees the old bytes or the new ones, whatever happens meanwhile."""
+    """Put `data` under `path` so that a reader sees the old bytes or the new ones, whatever happens meanwhile.
+
+    A file that holds them already is left alone.
+    """
     with _disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and path.read_bytes() == data:
+            return
+        _make_folder(path.parent)
         temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         try:
             with temporary.open("wb") as file:
@@ -242,6 +248,14 @@ def _disk_errors(folder: Path) -> Any:
             f"cannot write below {folder}: {problem.strerror or problem}; free space or fix the rights, then run the same "
             "command again: what was committed stays"
         ) from problem
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and those above it, each made durable in the one that holds it."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        _sync_folder(place.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -32,7 +32,8 @@ class _Entry(msgspec.Struct, frozen=True):
 
 def cache_folder(out: Path) -> Path:
     """The folder beside an output folder that holds what belongs to this machine alone."""
-    return out.parent / f".{out.name}.cache"
+    place = out.resolve()
+    return place.parent / f".{place.name}.cache"
 
 
 def stat_tree(root: Path) -> dict[str, FileStat]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from curate.errors import StoreError
 from curate.store.part import SIDECAR_FOLDER, TEMPORARY_PREFIX, Sidecars
 
 __all__ = ["leftovers", "remove"]
@@ -16,8 +17,12 @@ def leftovers(out: Path, keep: frozenset[str]) -> list[Path]:
     found = []
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        is_sidecar = name.startswith(f"{SIDECAR_FOLDER}/") and not path.name.startswith(TEMPORARY_PREFIX)
-        if path.is_file() and name not in named and not is_sidecar:
+        is_sidecar = (
+            name.startswith(f"{SIDECAR_FOLDER}/")
+            and path.suffix == ".json"
+            and not path.name.startswith(TEMPORARY_PREFIX)
+        )
+        if (path.is_file() or path.is_symlink()) and name not in named and not is_sidecar:
             found.append(path)
     return found
 
@@ -26,6 +31,14 @@ def remove(paths: list[Path]) -> int:
     """Unlink files; the bytes that this freed."""
     freed = 0
     for path in paths:
-        freed += path.stat().st_size
-        path.unlink()
+        try:
+            size = path.lstat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as problem:
+            raise StoreError(
+                f"cannot remove {path}: {problem.strerror}; fix the rights, then run `curate gc` again"
+            ) from None
+        freed += size
     return freed

@@ -1,5 +1,6 @@
 """What a part is, and the sidecar that makes it exist."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,11 @@ __all__ = [
     "Part",
     "Sidecar",
     "Sidecars",
+    "decode_sidecar",
     "differences",
+    "encode_sidecar",
+    "sealed",
+    "unsealed",
 ]
 
 WHOLE: Final = "*"
@@ -90,7 +95,10 @@ class Count(Struct, frozen=True):
 
 
 class Sidecar(Struct, frozen=True):
-    """What one part was made from, what it holds, and what became of its input. No clock, no host."""
+    """What one part was made from, what it holds, and what became of its input. No clock, no host.
+
+    On disk it is sealed: see `sealed`.
+    """
 
     stage: str
     source: str
@@ -164,12 +172,54 @@ def _order(sidecar: Sidecar) -> tuple[str, str, int]:
 def _load(path: Path) -> Sidecar | None:
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as problem:
+        raise StoreError(
+            f"cannot read {path}: {problem.strerror}; fix the rights, then run the command again"
+        ) from None
     try:
-        return msgspec.json.decode(data, type=Sidecar)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise StoreError(f"{path} is not a sidecar ({problem}); remove it and build again") from None
+        return decode_sidecar(data)
+    except ValueError as problem:
+        raise StoreError(f"{path} is damaged ({problem}); remove it and build again") from None
+
+
+def encode_sidecar(sidecar: Sidecar) -> bytes:
+    """The bytes of a sidecar, sealed."""
+    return sealed(msgspec.to_builtins(sidecar))
+
+
+def decode_sidecar(data: bytes) -> Sidecar:
+    """The sidecar in some bytes.
+
+    Raises:
+        ValueError: they are no sidecar, or not the bytes that were written.
+    """
+    return msgspec.convert(unsealed(data), Sidecar)
+
+
+def sealed(values: dict[str, Any]) -> bytes:
+    """A JSON document that holds the sha256 of itself without it: a file that nothing else names proves itself."""
+    return _formatted(values | {"sha256": hashlib.sha256(_formatted(values)).hexdigest()})
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The values of a sealed document.
+
+    Raises:
+        ValueError: it is not JSON, or any of its bytes is not as written.
+    """
+    values = msgspec.json.decode(data)
+    if not isinstance(values, dict) or "sha256" not in values:
+        raise ValueError("it does not hold its own sha256")
+    said = values.pop("sha256")
+    if sealed(values) != data:
+        raise ValueError(f"it was altered after it was written: its contents do not give the sha256 {str(said)[:12]}…")
+    return values
+
+
+def _formatted(values: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(values, order="sorted"))
 
 
 def differences(sidecar: Sidecar, fingerprint: dict[str, str], inputs: dict[str, str]) -> list[str]:

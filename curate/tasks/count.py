@@ -7,7 +7,7 @@ from typing import ClassVar
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import joined, phrase, plural, singular
+from curate.tasks.english import joined, phrase, plural, singular, speakable, thing_name
 from curate.tasks.facts import GEOMETRY, objects, silence_of
 from curate.tasks.picture import noun
 from curate.tasks.wording import Said, drafts
@@ -34,7 +34,7 @@ class Counted:
 
     def text(self) -> str:
         """`12 erythrocytes`, `1 platelet`, `no nuclei`."""
-        name = phrase(self.concept)
+        name = thing_name(self.concept)
         if self.number == 0:
             return f"no {plural(name)}"
         return f"{self.number} {singular(name) if self.number == 1 else plural(name)}"
@@ -86,7 +86,7 @@ def _marked(subject: Subject, vocabulary: Vocabulary) -> list[Counted]:
             continue
         spoken = {annotation.concept for annotation in own}
         for concept in vocabulary.get(label_set, ()):
-            if concept not in spoken and _SIDED.isdisjoint(phrase(concept).split(" ")):
+            if concept not in spoken and speakable(concept) and _SIDED.isdisjoint(phrase(concept).split(" ")):
                 result.append(Counted(concept, label_set, 0, ()))
     return result
 
@@ -95,7 +95,13 @@ def _stated(subject: Subject) -> Iterator[Counted]:
     """Counts that the source writes down."""
     by_concept: dict[tuple[str, str], list[Annotation]] = {}
     for a in subject.annotations:
-        if a.kind is Kind.COUNT and a.concept and a.value is not None and a.state in (None, State.PRESENT):
+        if (
+            a.kind is Kind.COUNT
+            and a.concept
+            and speakable(a.concept)
+            and a.value is not None
+            and a.state in (None, State.PRESENT)
+        ):
             by_concept.setdefault((a.label_set, a.concept), []).append(a)
     for (label_set, concept), group in by_concept.items():
         values = {annotation.value for annotation in group}
@@ -105,7 +111,7 @@ def _stated(subject: Subject) -> Iterator[Counted]:
 
 
 def _of_kind(asset: Asset, counted: Counted) -> Said:
-    name = phrase(counted.concept)
+    name = thing_name(counted.concept)
     return Said(
         aspect=f"{counted.label_set}:{counted.concept}:count",
         exchange="some" if counted.number else "none",
@@ -127,7 +133,7 @@ def _in_total(asset: Asset, label_set: str, kinds: Sequence[Counted], total: int
         exchange="total",
         words={
             "noun": noun(asset, without=frozenset({"view"})),
-            "kinds": joined([plural(phrase(counted.concept)) for counted in ordered]),
+            "kinds": joined([plural(thing_name(counted.concept)) for counted in ordered]),
             "n": str(total),
             "parts": joined([counted.text() for counted in ordered]),
         },

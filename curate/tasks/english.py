@@ -23,6 +23,8 @@ __all__ = [
     "phrase",
     "plural",
     "singular",
+    "speakable",
+    "thing_name",
     "verb",
 ]
 
@@ -32,6 +34,8 @@ _SHORT_ACRONYM = 5
 _VOWEL_SOUND = re.compile(r"^(?:[aeiou](?!ni(?!n|m)|se|ro|te|eu)|un(?!i)|uni[nm]|hour|honest|heir)", re.IGNORECASE)
 _SPELT_WITH_VOWEL = frozenset("AEFHILMNORSX8")
 _CODE_LENGTH = 3
+_WORDS = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ'’ -]*[A-Za-zÀ-ÖØ-öø-ÿ]")
+"""Names whose plural English knows."""
 
 
 class ModalityWords(msgspec.Struct, frozen=True):
@@ -79,8 +83,12 @@ def grammar() -> Grammar:
 
 @functools.lru_cache(maxsize=4096)
 def phrase(name: str) -> str:
-    """A label as it stands within a sentence: spaces for underscores, lower case but for acronyms and proper names."""
-    words = re.sub(r"[_\s]+", " ", name).strip().split(" ")
+    """A label as it stands within a sentence.
+
+    Spaces for underscores and for marks that would end or divide the sentence, small letters but for acronyms and
+    proper names.
+    """
+    words = re.sub(r"[_\s,;:?!\"]+|\.(?!\d)", " ", name).strip().split()
     shouted = name.upper() == name and (len(words) > 1 or len(name) > _SHORT_ACRONYM)
     return " ".join(_in_sentence(word, shouted) for word in words)
 
@@ -113,7 +121,7 @@ def is_plural(text: str) -> bool:
     head, words = _head(text)[1], grammar()
     if head in words.singulars:
         return True
-    if not head.endswith("s") or head in words.singular_s or head.isupper():
+    if not head.endswith("s") or len(head) <= _CODE_LENGTH or head in words.singular_s or head.isupper():
         return False
     return not head.endswith(("ss", "us", "is", "os", "'s", "as")) or head.endswith(("omas", "areas"))
 
@@ -193,7 +201,25 @@ def is_label(text: str) -> bool:
         return True
     if any(part[:1].isdigit() for part in parts):
         return True
+    if len(text) < _CODE_LENGTH:
+        return True
     return len(parts) == 1 and ((len(text) <= _CODE_LENGTH and text.isupper()) or not any(map(str.isalpha, text)))
+
+
+def speakable(name: str | None) -> bool:
+    """True where a label can stand in a sentence: it has a letter or a digit, and no marks of code."""
+    return bool(name) and any(map(str.isalnum, name or "")) and not any(mark in (name or "") for mark in "<>{}[]\\")
+
+
+@functools.lru_cache(maxsize=4096)
+def thing_name(name: str) -> str:
+    """What one marked object of a label is called: `erythrocyte`, `RBC`, but `object of class 10`."""
+    text = phrase(name)
+    parts = [part.lower() for part in text.split(" ")]
+    words = grammar()
+    unnamed = parts[-1] in words.adjectives or not words.negating.isdisjoint(parts)
+    unnamed = unnamed or (len(text) < _CODE_LENGTH and not text.isupper())
+    return f"object of class {text}" if unnamed or not _WORDS.fullmatch(text) else text
 
 
 def verb(text: str, one: str = "is", many: str = "are") -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from curate.rows import Annotation, Subject
 from curate.schema import Kind, State, World
 from curate.tasks.base import Vocabulary
+from curate.tasks.english import speakable
 
 __all__ = [
     "GEOMETRY",
@@ -89,7 +90,7 @@ def findings(subject: Subject) -> list[Finding]:
     """
     grouped: dict[str, list[Annotation]] = {}
     for annotation in subject.annotations:
-        if annotation.concept and (annotation.kind in LABELS or annotation.kind in GEOMETRY):
+        if annotation.concept and speakable(annotation.concept) and annotation.kind in LABELS | GEOMETRY:
             grouped.setdefault(annotation.concept, []).append(annotation)
     found = []
     for concept, group in grouped.items():
@@ -130,7 +131,7 @@ def silent_absences(subject: Subject, vocabulary: Vocabulary) -> list[Finding]:
             if len({annotation.concept for annotation in holders}) != 1:
                 continue
         for concept in vocabulary.get(label_set, ()):
-            if concept not in spoken:
+            if concept not in spoken and speakable(concept):
                 kind = Kind.BOX if thing else Kind.CLASS if holders else Kind.MULTILABEL
                 result.setdefault(concept, Finding(concept, label_set, State.ABSENT, kind, holders, thing=thing))
     return list(result.values())
@@ -145,6 +146,7 @@ def objects(subject: Subject, kinds: frozenset[Kind] = GEOMETRY) -> list[Objects
     return [
         Objects(concept, label_set, group[0].exhaustive, tuple(group))
         for (label_set, concept), group in grouped.items()
+        if speakable(concept)
     ]
 
 

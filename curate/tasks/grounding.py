@@ -10,7 +10,7 @@ from typing import ClassVar
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import indefinite, phrase, plural, singular, verb
+from curate.tasks.english import indefinite, plural, singular, thing_name, verb
 from curate.tasks.facts import Objects, objects, sole
 from curate.tasks.picture import noun
 from curate.tasks.places import PixelBox, in_reading_order, json_list, pixel_box, sized
@@ -61,7 +61,7 @@ class Grounding:
             return None
         if not complete:
             placed = [min(placed, key=lambda pair: (hash_of(pair[0].annotation_id, "locate"), pair[0].annotation_id))]
-        name = phrase(group.concept)
+        name = thing_name(group.concept)
         one = name if complete and len(placed) == 1 else singular(name)
         exchange = "locate_one" if not complete else "locate_all" if len(placed) > 1 else "locate_sole"
         return Said(
@@ -101,7 +101,7 @@ class Grounding:
             yield self._region(asset, group, annotation, box)
 
     def _region(self, asset: Asset, group: Objects, annotation: Annotation, box: PixelBox) -> Said:
-        name = singular(phrase(group.concept))
+        name = singular(thing_name(group.concept))
         picture = noun(asset, without=frozenset({"view"}))
         if name.lower() in picture.lower():
             picture = "image"

@@ -6,7 +6,7 @@ from typing import ClassVar
 from curate.rows import Draft, Subject
 from curate.schema import Kind, Laterality, Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import capitalised, indefinite, joined, phrase, verb
+from curate.tasks.english import capitalised, indefinite, joined, phrase, speakable, verb
 from curate.tasks.facts import Finding, findings
 from curate.tasks.picture import attributes, noun
 from curate.tasks.statements import a_thing, bare, grade_value, reads_as_label, some_things
@@ -40,7 +40,7 @@ class LabelCaption:
         present = [finding for finding in known if finding.state is State.PRESENT]
         uncertain = [finding for finding in known if finding.state is State.UNCERTAIN]
         absent = self._some_absent(asset.asset_id, [f for f in known if f.state is State.ABSENT])
-        grades = [a for a in subject.annotations if a.kind is Kind.GRADE and a.concept and grade_value(a)]
+        grades = [a for a in subject.annotations if a.kind is Kind.GRADE and speakable(a.concept) and grade_value(a)]
         if not (present or uncertain or absent or grades or asset.view or asset.laterality):
             return
         sentences = [*self._present(asset.asset_id, present)]

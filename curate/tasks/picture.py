@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from curate.rows import Asset
 from curate.schema import Laterality
-from curate.tasks.english import grammar, phrase
+from curate.tasks.english import grammar, phrase, speakable
 
 __all__ = ["anatomy_phrase", "attributes", "body_part", "modality_name", "noun", "view_name"]
 
@@ -14,7 +14,7 @@ ATTRIBUTES = ("modality", "anatomy", "view", "laterality")
 
 def modality_name(asset: Asset) -> str | None:
     """`CT` for the DICOM code CT, `radiography` for CR and DX; other names as they are."""
-    if not asset.modality or not asset.modality.strip():
+    if not asset.modality or not speakable(asset.modality):
         return None
     words = grammar().modality.get(asset.modality.strip().lower())
     return words.name if words else phrase(asset.modality)
@@ -22,14 +22,14 @@ def modality_name(asset: Asset) -> str | None:
 
 def view_name(asset: Asset) -> str | None:
     """The projection or plane, codes written out."""
-    if not asset.view or not asset.view.strip():
+    if not asset.view or not speakable(asset.view):
         return None
     return grammar().view.get(asset.view.strip().lower()) or phrase(asset.view)
 
 
 def anatomy_phrase(asset: Asset) -> str | None:
     """The part of the body as its own phrase."""
-    return phrase(asset.anatomy) if asset.anatomy and asset.anatomy.strip() else None
+    return phrase(asset.anatomy) if asset.anatomy and speakable(asset.anatomy) else None
 
 
 def body_part(asset: Asset) -> str | None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 from curate.rows import Draft, Subject
 from curate.schema import Kind, Refusal
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import indefinite, phrase, plural, singular
+from curate.tasks.english import indefinite, plural, singular, thing_name
 from curate.tasks.facts import Objects, objects, sole
 from curate.tasks.picture import noun
 from curate.tasks.places import in_reading_order, json_list, pixel_point, sized
@@ -52,7 +52,7 @@ class Points:
             return None
         if not complete:
             placed = [min(placed, key=lambda pair: (hash_of(pair[0].annotation_id, "point"), pair[0].annotation_id))]
-        name = phrase(group.concept)
+        name = thing_name(group.concept)
         return Said(
             aspect=f"{group.label_set}:{group.concept}:point",
             exchange="point_all" if complete else "point_one",

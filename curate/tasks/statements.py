@@ -2,7 +2,7 @@
 
 from curate.rows import Annotation
 from curate.schema import Laterality
-from curate.tasks.english import indefinite, is_label, phrase, plural, singular
+from curate.tasks.english import indefinite, is_label, phrase, plural, singular, speakable, thing_name
 from curate.tasks.facts import Finding
 
 __all__ = ["a_thing", "bare", "grade_value", "number_text", "reads_as_label", "some_things", "things"]
@@ -12,7 +12,7 @@ _SIDES = frozenset(side.value for side in Laterality)
 
 def bare(finding: Finding) -> str:
     """The finding without an article: `left pleural effusion`."""
-    name = phrase(finding.concept)
+    name = thing_name(finding.concept) if finding.thing else phrase(finding.concept)
     if finding.side in _SIDES and _SIDES.isdisjoint(name.split(" ")):
         return f"{finding.side} {name}"
     return name
@@ -47,9 +47,11 @@ def number_text(value: float) -> str:
 
 def grade_value(annotation: Annotation) -> str | None:
     """What a grade says: its number, or its word. None where it says neither, or only its own name again."""
+    if not speakable(annotation.concept):
+        return None
     if annotation.value is not None:
         return " ".join(filter(None, (number_text(annotation.value), annotation.unit)))
     for word in (annotation.text, annotation.label):
-        if word and word.strip() and word != annotation.concept:
+        if word and speakable(word) and word != annotation.concept:
             return phrase(word)
     return None

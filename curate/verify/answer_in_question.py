@@ -39,8 +39,10 @@ class AnswerInQuestion(ReadingRule):
         return self._attribute(reading) if reading.ask == "attribute" else self._open(reading)
 
     def _closed(self, reading: Reading) -> Verdict:
-        given = {token.low for token in reading.question.tokens} & {"yes", "no"}
-        if given and "yes or no" not in reading.question.text.lower():
+        question = reading.question
+        free = {token.low for place, token in enumerate(question.tokens) if place not in question.covered}
+        given = free & {"yes", "no"}
+        if given and "yes or no" not in question.text.lower():
             return no(Reason.ANSWER_IN_QUESTION, "the question says yes or no itself")
         return NOT_APPLICABLE
 

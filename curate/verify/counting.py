@@ -9,6 +9,8 @@ from curate.verify.text import NUMBER, STOP, WORD
 __all__ = ["counted", "kinds_asked", "numbers_in", "total_of"]
 
 _ONE_OF = ("of", "such", "another")
+_OF_CLASS = ["object", "of", "class"]
+"""Between a number and a label that is no noun: `3 objects of class 10`."""
 _REACH = 3
 """A number counts the concept that begins at most so many tokens after it: `12 intact red cells`."""
 
@@ -57,6 +59,8 @@ def counted(part: Part) -> Iterator[tuple[str | None, float]]:
 def _next_concept(part: Part, place: int) -> str | None:
     for mention in part.mentions:
         gap = part.tokens[place + 1 : mention.start]
+        if [token.stem for token in gap] == _OF_CLASS:
+            return mention.key(CONCEPT)
         if mention.start > place and len(gap) < _REACH and all(token.kind == WORD for token in gap):
             if any(token.low in ("in", "total", "of", "is", "are") for token in gap):
                 return None

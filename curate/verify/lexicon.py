@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from curate.verify.text import NUMBER, STOP, WORD, Token, stem, stems, tokenise
+from curate.verify.text import NUMBER, STOP, WORD, Token, is_acronym, stem, stems, tokenise
 
 __all__ = [
     "ATTRIBUTE",
@@ -170,8 +170,12 @@ class Index:
         """The terms that begin at a token: how many tokens each has, and its meaning."""
         for parts, cased, meaning in self._terms.get(words[place], ()):
             size = len(parts)
-            if tuple(words[place : place + size]) == parts and not (cased and not tokens[place].raw.isupper()):
+            if tuple(words[place : place + size]) == parts and not (cased and not _in_capitals(tokens[place].raw)):
                 yield size, meaning
+
+
+def _in_capitals(word: str) -> bool:
+    return word.isupper() or is_acronym(word)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["NUMBER", "STOP", "WORD", "Token", "stem", "stems", "tokenise"]
+__all__ = ["NUMBER", "STOP", "WORD", "Token", "is_acronym", "stem", "stems", "tokenise"]
 
 WORD: Final = "word"
 NUMBER: Final = "number"
@@ -46,11 +46,11 @@ class Token:
 
 @functools.lru_cache(maxsize=16384)
 def tokenise(text: str) -> tuple[Token, ...]:
-    """The tokens of a text. Hyphens and slashes separate words and leave no token."""
+    """The tokens of a text. Hyphens, slashes, parentheses and quotes separate words and leave no token."""
     tokens = []
     for found in _TOKEN.finditer(text):
         kind, raw = found.lastgroup or OTHER, found[0]
-        if kind == OTHER and raw in "-/_–—":
+        if kind == OTHER and raw in '-/_–—()"“”':
             continue
         low = raw.lower().replace("’", "'")
         tokens.append(Token(kind, raw, low, _stem_of(kind, raw), found.start(), found.end()))
@@ -71,7 +71,7 @@ def _stem_of(kind: str, raw: str) -> str:
 @functools.lru_cache(maxsize=16384)
 def stem(word: str) -> str:
     """What singular and plural of a word have in common."""
-    low = word.casefold().replace("’", "'")
+    low = (word[:-1] if is_acronym(word) else word).casefold().replace("’", "'")
     low = _irregular().get(low, low)
     for british, american in _SPELLINGS:
         low = low.replace(british, american)
@@ -87,6 +87,11 @@ def stem(word: str) -> str:
     if low.endswith("s") and not low.endswith(("ss", "us")):
         low = low[:-1]
     return low.removesuffix("e")
+
+
+def is_acronym(word: str) -> bool:
+    """True for several of an acronym: `RBCs`."""
+    return len(word) > 2 and word.endswith("s") and word[:-1].isupper()
 
 
 def _irregular() -> dict[str, str]:

@@ -61,6 +61,7 @@ def test_grey_and_progressive_jpegs_are_browser_safe():
     for options in ({}, {"progressive": True}):
         image = delivered(saved(noise(channels=1), **options))
         assert (image.media_type, image.channels, image.changes) == ("image/jpeg", 1, ())
+        assert decode(image.data).shape == (160, 200)
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 6, 8])

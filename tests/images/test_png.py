@@ -165,6 +165,9 @@ def test_pixels_that_are_too_few_too_many_or_filtered_by_nothing_known_are_corru
     for bad in (good[:-1], good + b"\0", b"\x05" + good[1:], b""):
         assert reason(whole(bad)) is Reason.CORRUPT_IMAGE
     assert reason(whole(good, tail=b"DOE^JANE")) is Reason.CORRUPT_IMAGE
+    assert reason(whole(good).replace(whole(good)[41:55], b"")) in {Reason.CORRUPT_IMAGE, Reason.TRUNCATED_IMAGE}
+    no_zlib = SIGNATURE + whole(good)[8:33] + chunk(b"IDAT", b"DOE^JANE") + chunk(b"IEND", b"")
+    assert reason(no_zlib) is Reason.CORRUPT_IMAGE
     assert reason(whole(good, header=(4, 4, 3, 0, 0, 0, 0))) is Reason.CORRUPT_IMAGE
     assert reason(whole(good, header=(0, 4, 8, 0, 0, 0, 0))) is Reason.CORRUPT_IMAGE
     assert reason(whole(good, header=(4, 4, 8, 3, 0, 0, 0))) is Reason.CORRUPT_IMAGE

@@ -52,15 +52,6 @@ def test_the_cards_that_ship_fit_their_layouts(path: Path) -> None:
             "belongs to measurements",
         ),
         (
-            {
-                "layout": "table",
-                "files": "a.csv",
-                "image": "i",
-                "columns": {"a": {"kind": "multilabel", "states": {True: "present"}}},
-            },
-            "bool",
-        ),
-        (
             {"layout": "table", "files": "a.csv", "image": "i", "box": {"columns": ["x"], "convention": "voc"}},
             "a box has 4 columns, got 1",
         ),

@@ -104,15 +104,6 @@ def test_links_count_as_long_as_they_stay_below_the_root(tmp_path: Path) -> None
     }
 
 
-def test_folders_may_lie_deeper_than_a_call_stack(tmp_path: Path) -> None:
-    folder = tmp_path
-    for _ in range(1200):
-        folder = folder / "d"
-    folder.mkdir(parents=True)
-    put(folder, "a.png")
-    assert [entry.name.count("/") for entry in Tree.scan(tmp_path).match(["**/a.png"])] == [1200]
-
-
 def test_pipes_are_refused_and_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert reasons(Tree.scan(tmp_path)) == {"pipe.png": Reason.UNREADABLE_FILE}

@@ -1,0 +1,63 @@
+# Two commands: `make demo` and `make test`. Both set up what they need in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+OUT := build
+
+.PHONY: help demo test lint schemas bench clean
+
+help:
+	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
+	@echo "make test     lint, type-check and test everything"
+	@echo "make lint     ruff, mypy, import-linter"
+	@echo "make schemas  write schemas/*.json anew from the code"
+	@echo "make bench    measure works 1 and 2 beside their peers (set CURATE_TEST_DATA)"
+	@echo "make clean    remove what was built; .venv stays"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("curate needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+.venv/.core: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[expectations]'
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ .venv/.core
+
+.venv/.bench: pyproject.toml constraints.txt .venv/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
+$(OUT)/phantoms/truth.json: | .venv/.core
+	$(BIN)/curate phantom $(OUT)/phantoms
+
+demo: .venv/.core $(OUT)/phantoms/truth.json
+	$(BIN)/curate build pipelines/quickstart.yaml --data $(OUT)/phantoms --out $(OUT)/quickstart
+	$(BIN)/curate check $(OUT)/quickstart
+	@echo
+	@echo "Look at it:"
+	@echo "  $(BIN)/curate query $(OUT)/quickstart \"SELECT task, list_last(messages).content AS answer FROM pairs USING SAMPLE 10\""
+	@echo "  $(BIN)/curate rejects $(OUT)/quickstart"
+	@echo "  $(BIN)/curate why $(OUT)/quickstart CT_small.dcm"
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: .venv/.dev lint
+	$(BIN)/python -m pytest -n 2
+
+schemas: .venv/.dev
+	$(BIN)/python -m curate.records
+
+bench: .venv/.bench
+	$(BIN)/python -m bench.work1_store
+	$(BIN)/python -m bench.work2_resize
+
+clean:
+	rm -rf $(OUT)
