@@ -13,7 +13,7 @@ import msgspec
 from curate import layouts, tasks
 from curate.card import Card, load_card, read_yaml
 from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, described, project_key, resolve
-from curate.errors import CurateError, RecipeError, StoreError, UsageError
+from curate.errors import RecipeError, StoreError, UsageError
 from curate.execute.child import Limits
 from curate.execute.local import LocalExecutor
 from curate.ledger import Ledger, Shortfall, judge, ledger_of

@@ -16,6 +16,7 @@ from curate.errors import CardError, CurateError
 from curate.schema import Annotator, Reason, World
 
 __all__ = [
+    "LABEL_SET_KEYS",
     "Card",
     "Concept",
     "Images",
@@ -166,7 +167,7 @@ class Card(Struct, frozen=True):
         return self.reads_headers if self.paths_identify is None else self.paths_identify
 
 
-_LABEL_SET_KEYS = frozenset(LabelSet.__struct_fields__) - {"options"}
+LABEL_SET_KEYS = frozenset(LabelSet.__struct_fields__) - {"options"}
 
 
 def load_card(path: Path) -> Card:
@@ -189,8 +190,8 @@ def parse_card(raw: object, where: str) -> Card:
 
 
 def _label_set(entry: dict[str, Any]) -> dict[str, Any]:
-    known = {key: value for key, value in entry.items() if key in _LABEL_SET_KEYS}
-    known["options"] = {str(key): _text_keys(value) for key, value in entry.items() if key not in _LABEL_SET_KEYS}
+    known = {key: value for key, value in entry.items() if key in LABEL_SET_KEYS}
+    known["options"] = {str(key): _text_keys(value) for key, value in entry.items() if key not in LABEL_SET_KEYS}
     known.setdefault("name", entry.get("layout"))
     if isinstance(known.get("files"), str):
         known["files"] = [known["files"]]
@@ -229,19 +230,21 @@ def read_yaml(path: Path, error: type[CurateError]) -> object:
         raise error(f"{path}{place}: not valid YAML ({getattr(problem, 'problem', None) or 'unreadable'})") from None
 
 
-def convert_strictly(raw: object, model: type[T], where: str, error: type[CurateError]) -> T:
-    """`raw` as `model`; an unknown key is an error that names the nearest known one."""
+def convert_strictly(
+    raw: object, model: type[T], where: str, error: type[CurateError], beside: frozenset[str] = frozenset()
+) -> T:
+    """`raw` as `model`; an unknown key is an error that names the nearest known one, of the model or `beside` it."""
     try:
         return msgspec.convert(raw, model, strict=True, str_keys=True)
     except msgspec.ValidationError as problem:
-        raise error(f"{where}: {_explain(str(problem), model)}") from None
+        raise error(f"{where}: {_explain(str(problem), model, beside)}") from None
 
 
-def _explain(message: str, model: type[Any]) -> str:
+def _explain(message: str, model: type[Any], beside: frozenset[str]) -> str:
     found = re.search(r"unknown field `(?P<key>[^`]+)`", message)
     if not found:
         return message
-    known = sorted(_all_keys(model))
+    known = sorted(_all_keys(model) | beside)
     near = difflib.get_close_matches(found["key"], known, n=1)
     remedy = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
     return f"{message}; {remedy}"

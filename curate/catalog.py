@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from curate.corpus import described
-from curate.errors import UsageError
+from curate.errors import StoreError, UsageError
 from curate.schema import CATALOG_TABLES, IMAGES
 from curate.store.part import Part, Sidecars
 
@@ -64,6 +64,15 @@ def connect(out: Path) -> "duckdb.DuckDBPyConnection":
     import duckdb
 
     connection = duckdb.connect(":memory:")
+    try:
+        _make_views(connection, out)
+    except duckdb.Error as problem:
+        first = str(problem).splitlines()[0]
+        raise StoreError(f"a file of {out} cannot be opened ({first}); `curate check {out}` says which") from None
+    return connection
+
+
+def _make_views(connection: "duckdb.DuckDBPyConnection", out: Path) -> None:
     for table, files in catalog_files(out).items():
         if files:
             names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
@@ -71,7 +80,6 @@ def connect(out: Path) -> "duckdb.DuckDBPyConnection":
         else:
             connection.register(f"_{table}", _schema(table).empty_table())
             connection.execute(f'CREATE VIEW "{table}" AS SELECT * FROM "_{table}"')
-    return connection
 
 
 def _schema(table: str) -> pa.Schema:

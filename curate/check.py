@@ -12,12 +12,16 @@ import pyarrow.parquet as pq
 
 from curate import expectations
 from curate.catalog import connect
-from curate.corpus import described
+from curate.corpus import Corpus, ResolvedSource, described, project_key
+from curate.errors import StoreError
+from curate.recipe import Recipe
 from curate.records import closed_words, record_validator
 from curate.schema import CATALOG_TABLES, RULES, TABLES
+from curate.stages import STAGES, Stage
 from curate.stages.base import Run
 from curate.stages.read import rehash
-from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar
+from curate.store.freshness import Freshness, cache_folder
+from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, Sidecars, decode_sidecar
 
 if TYPE_CHECKING:
     import duckdb
@@ -147,8 +151,9 @@ def check(out: Path, run: Run | None = None) -> Report:
     if findings:
         not_run.append("invariants, records and expectations: the files come first")
         return Report(checked, tuple(findings), tuple(not_run))
-    if not any(sidecar.stage == "catalog" for sidecar in sidecars):
-        not_run.append("invariants, records and expectations: the catalog is not built yet")
+    findings += _check_chain(out)
+    if findings:
+        not_run.append("invariants, records and expectations: the build comes to its end first")
         return Report(checked, tuple(findings), tuple(not_run))
     connection = connect(out)
     checked["invariants"] = len(INVARIANTS)
@@ -173,9 +178,11 @@ def _sidecars(out: Path, findings: list[Finding]) -> list[Sidecar]:
     found = []
     for path in sorted((out / SIDECAR_FOLDER).rglob("*.json")):
         try:
-            sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as problem:
-            findings.append(Finding("sidecar", path.relative_to(out).as_posix(), f"does not decode: {problem}"))
+            sidecar = decode_sidecar(path.read_bytes())
+        except (OSError, ValueError) as problem:
+            findings.append(
+                Finding("sidecar", path.relative_to(out).as_posix(), f"{problem}; remove it and build again")
+            )
             continue
         if sidecar.part.sidecar_path != path.relative_to(out).as_posix():
             findings.append(Finding("sidecar", path.relative_to(out).as_posix(), f"is the sidecar of {sidecar.part}"))
@@ -191,12 +198,11 @@ def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
             while chunk := handle.read(2**20):
                 digest.update(chunk)
     except OSError as problem:
-        yield Finding("file", file.name, f"cannot be read: {problem.strerror}")
+        yield Finding("file", file.name, f"cannot be read: {problem.strerror}; build again")
         return
     if digest.hexdigest() != file.sha256:
-        yield Finding(
-            "digest", file.name, f"sha256 is {digest.hexdigest()[:12]}…, the sidecar of {part} says {file.sha256[:12]}…"
-        )
+        found = f"sha256 is {digest.hexdigest()[:12]}…, the sidecar of {part} says {file.sha256[:12]}…"
+        yield Finding("digest", file.name, f"{found}; remove the file and build again")
         return
     try:
         parquet = pq.ParquetFile(path)
@@ -208,6 +214,41 @@ def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
         yield Finding("schema", file.name, f"its columns are not those of the table {file.table} in this version")
     if parquet.metadata.num_rows != file.rows:
         yield Finding("rows", file.name, f"holds {parquet.metadata.num_rows} rows, the sidecar says {file.rows}")
+
+
+def _check_chain(out: Path) -> Iterator[Finding]:
+    """Every part that the description wants is there, and was made from the parts that stand beside it now."""
+    run = _run_of(out)
+    unscanned = [part for part in STAGES[0].parts(run) if run.sidecars.get(part) is None]
+    if unscanned:
+        yield from (Finding("part", str(part), "is not built; run the build to its end") for part in unscanned)
+        return
+    for stage in STAGES[1:]:
+        try:
+            wanted = [(part, run.sidecars.need(part), _inputs_within(stage, run, part)) for part in stage.parts(run)]
+        except StoreError as problem:
+            yield Finding("part", stage.name, str(problem))
+            return
+        for part, built, now in wanted:
+            changed = [name for name, digest in now.items() if built.inputs.get(name) != digest]
+            if changed:
+                yield Finding("part", str(part), f"was made from other {', '.join(changed[:SHOWN])}; build again")
+
+
+def _inputs_within(stage: Stage, run: Run, part: Part) -> dict[str, str]:
+    """The inputs of a part that lie in the output itself."""
+    if stage.name == "read":
+        return {"inventory": run.sidecars.need(Part("scan", part.source)).digest("inventory", part.bucket)}
+    return stage.inputs(run, part)
+
+
+def _run_of(out: Path) -> Run:
+    """What an output folder says of itself, as a run without data folders."""
+    said = described(out)
+    entries = [{"card": name} for name in sorted(said.cards)]
+    recipe = msgspec.convert(said.recipe | {"sources": entries}, Recipe)
+    sources = tuple(ResolvedSource(card, "", said.limits.get(name)) for name, card in sorted(said.cards.items()))
+    return Run(Corpus(recipe, sources), project_key({}), out, Sidecars(out), Freshness(cache_folder(out)))
 
 
 def _check_invariants(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:

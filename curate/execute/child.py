@@ -1,7 +1,7 @@
 """A killable child process: it runs one job after another and says which item it is about to touch.
 
-Wire format, both ways: a 4-byte length (big-endian) and that many bytes of JSON. To the child: `{"call", "shared"}` once,
-then `{"job"}` each. From the child: `{"at": key}` before each item (an empty key: between items, when nothing can be
+Wire format, both ways: a 4-byte length (big-endian) and that many bytes of JSON. To the child: `{"call", "shared"}`
+once, then `{"job"}` each. From the child: `{"at": key}` before each item (an empty key: between items, when nothing can be
 blamed and no deadline runs), then `{"done": receipt}` or `{"failed": ...}`.
 """
 

@@ -127,13 +127,14 @@ class LocalExecutor:
         if death.at is None or death.at in job["poisoned"]:
             raise WorkerError(
                 f"a worker died {deaths[death.at]} times on {_named(job)}"
-                f"{f' at {death.at}' if death.at else ''} ({death.why}, signal {death.signal_number}); look at the machine's memory and at the worker's messages above, then run the same command again"
+                f"{f' at {death.at}' if death.at else ''} ({death.why}, signal {death.signal_number});  look at the "
+                "machine's memory and at the worker's messages above, then run the same command again"
             )
         job["poisoned"][death.at] = death.why
 
 
 def _error(job: Job, failed: Failed) -> WorkerError:
-    """What is told of a job that raised: the message of an error of ours, of any other no more than type and place."""
+    """What is told of a job that raised: the message of an error of ours; of any other only its type and place."""
     if failed.known:
         return WorkerError(failed.message, failed.exit_code)
     where = f", working on {failed.at}" if failed.at else ""

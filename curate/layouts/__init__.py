@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
 
-from curate.card import Card, LabelSet, convert_strictly
+from curate.card import LABEL_SET_KEYS, Card, LabelSet, convert_strictly
 from curate.errors import CardError
 from curate.layouts.base import Layout, LayoutOptions
 
@@ -55,7 +55,9 @@ def options_of(label_set: LabelSet, where: str) -> LayoutOptions:
         CardError: a key that the layout does not know, or a value that it cannot mean.
     """
     place = f"{where}, label set {label_set.name}"
-    return convert_strictly(label_set.options, _load(label_set.layout, place).Options, place, CardError)
+    return convert_strictly(
+        label_set.options, _load(label_set.layout, place).Options, place, CardError, beside=LABEL_SET_KEYS
+    )
 
 
 def check_card(card: Card) -> None:

@@ -71,6 +71,7 @@ class FromColumn(Struct, frozen=True):
 
     column: str
     values: dict[str, str] | None = None
+    times: int | None = None  # a whole number that turns the source's sign or unit: -1 for days before the exam
 
 
 FieldSpec = str | FromColumn
@@ -347,7 +348,7 @@ def read_fields(row: Row, fields: Mapping[FieldName, FieldSpec], missing: frozen
             if value not in set(Laterality):
                 raise Broken(Reason.UNKNOWN_STATE, f"column {source.column!r} is no side; say its `values`")
         if name == "day_offset":
-            value = str(_whole(value, source.column))
+            value = str(_whole(value, source.column) * (1 if source.times is None else source.times))
         found[f"@{name}"] = value
     return found
 

@@ -29,7 +29,7 @@ from curate.stages.base import (
 )
 from curate.stages.placing import Placer, Raster
 from curate.store.commit import PartWriter
-from curate.store.freshness import FileStat
+from curate.store.freshness import NEVER, FileStat
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar
 
@@ -223,10 +223,15 @@ class _Bucket:
 
     def _open(self, path: str, member: str | None, role: str) -> bytes:
         real = self.real.get(path, (path, member))
-        if real[0] not in self.stats:
-            before = (Path(self.source.root) / real[0]).stat()
-            self.stats[real[0]] = (before.st_size, before.st_mtime_ns)
-        data = self.reader.read(*real)
+        try:
+            if real[0] not in self.stats:
+                before = (Path(self.source.root) / real[0]).stat()
+                self.stats[real[0]] = (before.st_size, before.st_mtime_ns)
+            data = self.reader.read(*real)
+        except OSError:
+            self.stats[real[0]] = NEVER
+            self.files[path, member] = (0, UNREADABLE, role)
+            raise
         self.files[path, member] = (len(data), sha256(data).hexdigest(), role)
         return data
 

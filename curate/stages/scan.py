@@ -271,7 +271,7 @@ class _Scan:
 
     def _refuse_unit(self, unit: Refused, labels: LabelSet) -> None:
         if unit.unit is Unit.FILE:
-            if unit.file in self.refused_files or unit.file in self.image_keys:
+            if unit.file in self.refused_files or (unit.file in self.image_keys and unit.file not in self.items):
                 return  # one file, one row: another label set reads it too, or it is an image that was refused as such
             self.writer.saw(Unit.FILE)
             self.refused_files.add(unit.file)
@@ -376,8 +376,7 @@ class _Scan:
             self.writer.saw(Unit.IMAGE)
             absent = Refusal(Reason.MISSING_FILE, "named, but not in the data folder")
             self.writer.refuse(Unit.IMAGE, self.show(name), absent, file=self.show(file), locator=locator)
-        rows = list(self._rows())
-        rows = self._limited(rows)
+        rows = self._limited(_from_first_day(list(self._rows())))
         total = sum(row["bytes"] for row in rows)
         buckets = bucket_count(total, len(rows), parts)
         dealt: dict[int, list[dict[str, Any]]] = {}
@@ -417,8 +416,8 @@ class _Scan:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         unions = _union_splits([item.splits for item in self.items.values()])
-        for key in sorted(self.items):
-            item = self.items[key]
+        for item in sorted(self.items.values(), key=lambda item: item.entry):
+            key = item.entry.key
             subject = self._identifier(item, self.card.subject, "subject")
             if isinstance(subject, Refusal):
                 self.writer.saw(Unit.IMAGE)
@@ -499,6 +498,23 @@ class _Scan:
             value = next(iter(values))
             return int(value) if name == "day_offset" else value
         return getattr(self.card, name, None)
+
+
+def _from_first_day(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Day offsets counted from the subject's first dated image; without a subject no day means anything."""
+    first: dict[str, int] = {}
+    for row in rows:
+        if row["subject"] is not None and row["day_offset"] is not None:
+            first[row["subject"]] = min(first.get(row["subject"], row["day_offset"]), row["day_offset"])
+    return [
+        {
+            **row,
+            "day_offset": row["day_offset"] - first[row["subject"]]
+            if row["subject"] in first and row["day_offset"] is not None
+            else None,
+        }
+        for row in rows
+    ]
 
 
 def _distinct(missing: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

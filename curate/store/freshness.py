@@ -15,10 +15,13 @@ import msgspec
 from curate.store.commit import replace_file
 from curate.store.part import Part
 
-__all__ = ["FileStat", "Freshness", "cache_folder", "stat_tree"]
+__all__ = ["NEVER", "FileStat", "Freshness", "cache_folder", "stat_tree"]
 
 FileStat = tuple[int, int]
 """Size in bytes, modification time in nanoseconds."""
+
+NEVER: Final[FileStat] = (-2, 0)
+"""Stands for a file that must be looked at again whatever it looks like."""
 
 RACY_NS: Final = 2 * 10**9
 """A file changed this shortly before it was read may change again within the clock's resolution: not cached."""
@@ -68,7 +71,7 @@ class Freshness:
     def record(self, part: Part, stats: Mapping[str, FileStat], inputs: dict[str, str]) -> None:
         """Remember that `part` was built with `inputs` while its files looked like `stats`."""
         now = time.time_ns()
-        files = {path: stat if now - stat[1] >= RACY_NS else (-1, 0) for path, stat in stats.items()}
+        files = {path: stat if now - stat[1] >= RACY_NS else NEVER for path, stat in stats.items()}
         replace_file(self._path(part), msgspec.json.encode(_Entry(part.part_id, inputs, files)))
 
     def inputs(self, part: Part, stats: Mapping[str, FileStat], *, whole: bool) -> dict[str, str] | None:
