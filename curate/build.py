@@ -55,11 +55,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a build tells whoever watches: a stage begins, an item starts, a part is done."""
+    """What a build tells whoever watches: so many parts of a stage are done, or an item begins."""
 
     stage: str
-    parts_done: int
     parts_wanted: int
+    parts_done: int | None = None
     item: str | None = None
 
 
@@ -280,15 +280,14 @@ def build_corpus(
 def _run_parts(
     executor: LocalExecutor, run: Run, stage: Stage, todo: list[Part], progress: Callable[[Progress], None]
 ) -> None:
-    progress(Progress(stage.name, 0, len(todo)))
+    progress(Progress(stage.name, len(todo), 0))
     jobs: Iterator[dict[str, Any]] = (
         {"stage": part.stage, "source": part.source, "bucket": part.bucket} for part in todo
     )
-    done = 0
-    for job, _ in executor.run(jobs, lambda key: progress(Progress(stage.name, done, len(todo), key))):
-        done += 1
+    finished = executor.run(jobs, lambda key: progress(Progress(stage.name, len(todo), item=key)))
+    for done, (job, _) in enumerate(finished, start=1):
         run.sidecars.forget(Part(job["stage"], job["source"], job["bucket"]))
-        progress(Progress(stage.name, done, len(todo)))
+        progress(Progress(stage.name, len(todo), done))
 
 
 def _claim(corpus: Corpus, out: Path, key: ProjectKey) -> None:

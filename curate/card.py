@@ -47,7 +47,7 @@ class Source(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True):
-    """What the licence allows, quoted. What is null is decided from the licence in `terms`; unknown blocks publishing."""
+    """What the licence allows, quoted. A null is decided from the licence (see `terms`); unknown blocks publishing."""
 
     licence: str  # an SPDX expression, or LicenseRef-...
     quote: str
@@ -204,7 +204,7 @@ def _label_set(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text_keys(value: Any) -> Any:
-    """Options with every key as text, as JSON has them: YAML's 1, 1.0, true and null become "1", "1.0", "true" and ""."""
+    """Options with every key as text, as JSON has them: YAML's 1, 1.0, true, null become "1", "1.0", "true", ""."""
     if isinstance(value, dict):
         return {_key_text(key): _text_keys(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,7 @@
-"""The command `curate`: parses, calls, prints. Exit codes: 0 ok, 1 check failed or rejects over the limit, 2 usage, 3 refused by a gate, 130 interrupted."""
+"""The command `curate`: parses, calls, prints.
+
+Exit codes: 0 ok, 1 check failed or rejects over the limit, 2 usage, 3 refused by a gate, 130 interrupted.
+"""
 
 import functools
 import sys

@@ -14,13 +14,14 @@ from curate import recipe as recipes
 from curate.card import Card, Struct
 from curate.errors import DataError, RecipeError, StoreError, UsageError
 from curate.recipe import Recipe
+from curate.resources import shipped
 from curate.schema import identity
 from curate.store.part import sealed, unsealed
 
 __all__ = ["PUBLIC_KEY", "Corpus", "ProjectKey", "ResolvedSource", "catalog_folders", "project_key", "resolve"]
 
 PUBLIC_KEY: Final = b"curate public demonstration key"
-"""Used where no key is given: tokens then hide nothing from someone who can guess identifiers, and the build says so."""
+"""Used where no key is given: tokens then hide nothing from someone who can guess identifiers; the build says so."""
 
 KEY_VARIABLE: Final = "CURATE_KEY"
 KEY_FILE_VARIABLE: Final = "CURATE_KEY_FILE"
@@ -138,10 +139,10 @@ def project_key(environment: dict[str, str] | None = None) -> ProjectKey:
 
 
 def catalog_folders(recipe_folder: Path | None = None) -> tuple[Path, ...]:
-    """Where cards are looked for by id: `catalogs/` beside or above the recipe, below the current folder, and in the repository that this package runs from."""
+    """Where cards are looked for by id: `catalogs/` beside or above the recipe, here, and among the shipped ones."""
     starts = [folder for folder in (recipe_folder,) if folder is not None]
     candidates = [place / "catalogs" for start in starts for place in (start, *start.resolve().parents)]
-    candidates += [Path.cwd() / "catalogs", Path(__file__).resolve().parents[1] / "catalogs"]
+    candidates += [Path.cwd() / "catalogs", shipped("catalogs")]
     found: list[Path] = []
     for candidate in candidates:
         if candidate.is_dir() and candidate.resolve() not in [folder.resolve() for folder in found]:
@@ -179,11 +180,12 @@ def _data_folder(named: str | None, card: Card, folder: Path, data_root: Path | 
         root = data_root / card.id
     else:
         raise UsageError(
-            f"source {card.id}: say where its data lie, by `data:` in the recipe or by --data ROOT (then ROOT/{card.id})"
+            f"source {card.id}: say where its data lie: by `data:` in the recipe, or by --data ROOT for ROOT/{card.id}"
         )
     if not root.is_dir():
         raise DataError(
-            f"source {card.id}: its data folder {root} is not there; fetch the dataset ({card.source.home}) or correct --data"
+            f"source {card.id}: its data folder {root} is not there; "
+            f"fetch the dataset ({card.source.home}) or correct --data"
         )
     return root.resolve()
 

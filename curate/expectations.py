@@ -1,7 +1,7 @@
 """The great-expectations suite over the catalog's metadata columns; its normalised result is kept.
 
-The suite lies in `schemas/expectations/catalog.json`. Only the columns that it names are loaded, never text or bytes; the
-result that is kept holds no run time, run id or value of a row, so that the same corpus gives the same file.
+The suite lies in `schemas/expectations/catalog.json`. Only the columns that it names are loaded, never text or bytes;
+the result that is kept holds no run time, run id or value of a row, so that the same corpus gives the same file.
 """
 
 import importlib.util

@@ -54,8 +54,8 @@ class Printer:
         if self._json or not sys.stderr.isatty():
             yield lambda _: None
             return
-        from rich.console import Console
         from rich import progress as bars
+        from rich.console import Console
 
         columns = (
             bars.SpinnerColumn(),
@@ -151,7 +151,8 @@ class Printer:
         else:
             print(notes, end="")
             print(
-                f"Wrote {target}, unsure of {len(sniffed.unsure)} things. Next: edit it, then curate build {target} --out DIR --data ROOT"
+                f"Wrote {target}, unsure of {len(sniffed.unsure)} things. "
+                f"Next: edit it, then curate build {target} --out DIR --data ROOT"
             )
         return 0
 
@@ -163,7 +164,8 @@ class Printer:
             rows = [(name, str(d.images), str(d.objects), str(d.rows)) for name, d in sorted(truth.datasets.items())]
             self._table(("dataset", "images", "objects", "rows"), rows)
             print(
-                f"Wrote {len(rows)} datasets and their truth below {folder}. Next: curate build pipelines/quickstart.yaml --data {folder} --out DIR"
+                f"Wrote {len(rows)} datasets and their truth below {folder}. "
+                f"Next: curate build pipelines/quickstart.yaml --data {folder} --out DIR"
             )
         return 0
 
@@ -268,9 +270,8 @@ class Printer:
             ],
             right=2,
         )
-        print(
-            f"{status.name} is {'complete' if status.complete else 'not complete'}. Next: curate {'check' if status.complete else 'build RECIPE --out'} {folder}"
-        )
+        state, following = ("complete", "check") if status.complete else ("not complete", "build RECIPE --out")
+        print(f"{status.name} is {state}. Next: curate {following} {folder}")
         return 0
 
     def reject_counts(self, folder: Path, by: str, counts: Sequence[tuple[str, str, str, int]]) -> int:
@@ -365,9 +366,8 @@ class Printer:
             return 0
         for path in paths:
             print(path.relative_to(folder).as_posix())
-        print(
-            f"{'Would remove' if dry_run else 'Removed'} {len(paths)} files, {freed:,} bytes. Next: curate check {folder}"
-        )
+        did = "Would remove" if dry_run else "Removed"
+        print(f"{did} {len(paths)} files, {freed:,} bytes. Next: curate check {folder}")
         return 0
 
     def _document(self, value: Any) -> None:

@@ -13,7 +13,8 @@ Invariants, each enforced by a query in `curate check`:
 6.  Conservation, per part and unit: `n_in = n_used + n_rejected + n_filtered`; each refusal or filter is one row in
     `rejects`.
 
-Where a file lies: `<table>/<source>/<bucket>-<digest>.parquet`, named by a sidecar `parts/<stage>/<source>/<bucket>.json`.
+Where a file lies: `<table>/<source>/<stage>-<bucket>-<digest>.parquet`, named by the sidecar
+`parts/<stage>/<source>/<bucket>.json`; the catalog's files are `catalog/<table>-<digest>.parquet`.
 Identifiers are lower-case hexadecimal sha256. `*` stands for the whole corpus where a table speaks of a source.
 """
 
@@ -296,14 +297,18 @@ FILES = pa.schema(
 
 IMAGES = pa.schema(
     [
-        _required("asset_id", pa.string()),
-        pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), nullable=False),
+        pa.field("asset_id", pa.string()),
+        pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ],
     metadata={
-        "huggingface": '{"info": {"features": {"asset_id": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}}}'
+        "huggingface": '{"info": {"features": {"asset_id": {"dtype": "string", "_type": "Value"}, '
+        '"image": {"_type": "Image"}}}}'
     },
 )
-"""The bytes of one asset; the struct and the metadata are those that `datasets` opens as an image."""
+"""The bytes of one asset; the struct and the metadata are those that `datasets` opens as an image.
+
+Its columns are nullable because `datasets` compares each field with its own, which are; `check` counts the nulls.
+"""
 
 ASSETS = pa.schema(
     [

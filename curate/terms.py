@@ -23,8 +23,28 @@ class TermsClass(StrEnum):
 
 
 _OPEN = frozenset(
-    "MIT MIT-CMU Apache-2.0 BSD-2-Clause BSD-3-Clause ISC CC0-1.0 Unlicense PDDL-1.0 ODC-By-1.0 CC-BY-1.0 CC-BY-2.0 CC-BY-2.5 "
-    "CC-BY-3.0 CC-BY-4.0 HPND CDLA-Permissive-1.0 CDLA-Permissive-2.0 Zlib 0BSD".split()
+    {
+        "0BSD",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "CC-BY-1.0",
+        "CC-BY-2.0",
+        "CC-BY-2.5",
+        "CC-BY-3.0",
+        "CC-BY-4.0",
+        "CC0-1.0",
+        "CDLA-Permissive-1.0",
+        "CDLA-Permissive-2.0",
+        "HPND",
+        "ISC",
+        "MIT",
+        "MIT-CMU",
+        "ODC-By-1.0",
+        "PDDL-1.0",
+        "Unlicense",
+        "Zlib",
+    }
 )
 
 
@@ -35,7 +55,7 @@ def _licensing() -> Licensing:
 
 def terms_class(card: Card) -> TermsClass:
     """The class of a card's licence: the most bound of its parts, unknown where the expression names none we know."""
-    keys = [key for key in _licensing().license_keys(card.terms.licence)]
+    keys = list(_licensing().license_keys(card.terms.licence))
     order = list(TermsClass)
     classes = [_class_of(key) for key in keys] or [TermsClass.UNKNOWN]
     if card.terms.redistribute is False:
@@ -73,6 +93,6 @@ def check_terms(card: Card) -> None:
     unknown = [symbol for symbol in info.invalid_symbols if not symbol.startswith("LicenseRef-")]
     if unknown or (info.errors and not info.invalid_symbols):
         raise CardError(
-            f"card {card.id}: licence {card.terms.licence!r} names {', '.join(unknown) or 'nothing'} which SPDX does not list; "
-            "write the SPDX identifier, or LicenseRef-<name> for an agreement of its own"
+            f"card {card.id}: licence {card.terms.licence!r} names {', '.join(unknown) or 'nothing'}, "
+            "which SPDX does not list; write the SPDX identifier, or LicenseRef-<name> for an agreement of its own"
         )

@@ -45,7 +45,7 @@ def why(out: Path, key: str) -> Explanation:
             ("asset", "assets", "asset_id"),
             ("annotation", "annotations", "annotation_id"),
         ):
-            found = _rows(connection, f"SELECT {column} FROM {table} WHERE starts_with({column}, ?) LIMIT 3", [key])  # noqa: S608
+            found = _rows(connection, f"SELECT {column} FROM {table} WHERE starts_with({column}, ?) LIMIT 3", [key])
             if len(found) > 1:
                 raise UsageError(f"{key} begins several ids of {table}; give more digits")
             if found:
@@ -158,7 +158,8 @@ def _read_part_of(out: Path, source: str, asset_id: str) -> Sidecar | None:
 def _said_about(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
     rows = _rows(
         connection,
-        "SELECT kind, label_set, concept, state, count(*) AS n FROM annotations WHERE asset_id = ? GROUP BY ALL ORDER BY ALL",
+        "SELECT kind, label_set, concept, state, count(*) AS n FROM annotations WHERE asset_id = ? "
+        "GROUP BY ALL ORDER BY ALL",
         [asset_id],
     )
     said = {f"{row['kind']} {row['concept'] or ''} {row['state'] or ''} ({row['label_set']})": row["n"] for row in rows}
@@ -177,20 +178,22 @@ def _pairs_of(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tu
 def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
     """Everything that goes by a path, by the end of one, or by a file name without its ending."""
     key = key.replace("\\", "/").removeprefix("./")
-    matches = "(name = ? OR ends_with(name, '/' || ?) OR regexp_replace(regexp_extract(name, '[^/!]*$'), '\\.[^.]*$', '') = ?)"
+    stem = "regexp_replace(regexp_extract(name, '[^/!]*$'), '\\.[^.]*$', '')"
+    matches = f"(name = ? OR ends_with(name, '/' || ?) OR {stem} = ?)"
     wanted = [key, key, key]
-    assets = _rows(connection, f"SELECT asset_id, item_key AS name FROM assets WHERE {matches} ORDER BY name", wanted)  # noqa: S608
+    assets = _rows(connection, f"SELECT asset_id, item_key AS name FROM assets WHERE {matches} ORDER BY name", wanted)
     # A refused row is shown for its own file, and for the image that it speaks of.
     rejects = _rows(
         connection,
         "SELECT * EXCLUDE (name) FROM (SELECT *, item_key AS name FROM rejects UNION ALL "
         "SELECT *, file AS name FROM rejects WHERE file IS NOT NULL AND file <> item_key) "
-        f"WHERE {matches} ORDER BY stage, unit, item_key, locator",  # noqa: S608
+        f"WHERE {matches} ORDER BY stage, unit, item_key, locator",
         wanted,
     )
     label_files = _rows(
         connection,
-        f"SELECT name, kind, count(*) AS n, any_value(file_sha256) AS sha256 FROM (SELECT *, file AS name FROM annotations) WHERE {matches} GROUP BY name, kind ORDER BY ALL",  # noqa: S608
+        "SELECT name, kind, count(*) AS n, any_value(file_sha256) AS sha256 "
+        f"FROM (SELECT *, file AS name FROM annotations) WHERE {matches} GROUP BY name, kind ORDER BY ALL",
         wanted,
     )
     blocks: list[tuple[str, dict[str, Any]]] = []
@@ -216,8 +219,8 @@ def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
         )
     if not blocks:
         raise UsageError(
-            f"nothing in {out} goes by {key!r}: no pair, asset or annotation id begins so, and no image, label file or reject is called so; "
-            "on a card that hides paths, ask by id"
+            f"nothing in {out} goes by {key!r}: no pair, asset or annotation id begins so, and no image, label file or "
+            "reject is called so; on a card that hides paths, ask by id"
         )
     return Explanation("file", key, tuple(blocks))
 

@@ -92,7 +92,7 @@ def test_a_card_that_is_not_there_or_not_yaml_is_a_usage_error(tmp_path: Path) -
         ({"rewrite": {"completer": "vllm"}}, "not built yet"),
     ],
 )
-def test_a_slip_in_a_recipe_is_named_with_its_remedy(tmp_path: Path, changes: dict[str, object], complaint: str) -> None:
+def test_a_slip_in_a_recipe_is_named(tmp_path: Path, changes: dict[str, object], complaint: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({"name": "r", "sources": ["bccd"], "tasks": ["count"]} | changes))
     with pytest.raises(RecipeError, match=complaint):

@@ -72,7 +72,7 @@ class Child:
 
     def __init__(self, call: str, shared: bytes, limits: Limits) -> None:
         self._limits = limits
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "curate.execute.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -201,7 +201,7 @@ def main() -> None:
             answer = {"done": function(job, lambda key: say({"at": key}))}
         except MemoryError:
             os.kill(os.getpid(), signal.SIGKILL)  # as the operating system would end it: the parent counts it as memory
-        except Exception as problem:  # noqa: BLE001
+        except Exception as problem:
             answer = {"failed": _told(problem)}
         say(answer)
 

@@ -127,7 +127,7 @@ class LocalExecutor:
         if death.at is None or death.at in job["poisoned"]:
             raise WorkerError(
                 f"a worker died {deaths[death.at]} times on {_named(job)}"
-                f"{f' at {death.at}' if death.at else ''} ({death.why}, signal {death.signal_number});  look at the "
+                f"{f' at {death.at}' if death.at else ''} ({death.why}, signal {death.signal_number}); look at the "
                 "machine's memory and at the worker's messages above, then run the same command again"
             )
         job["poisoned"][death.at] = death.why

@@ -73,7 +73,7 @@ def _without_pixels(data: bytes, limits: Limits) -> Refusal:
     return Refusal(Reason.NO_PIXELS, "the object has no pixel data")
 
 
-def _check(dataset: "Dataset", frame: int, limits: Limits) -> int | Refusal:  # noqa: PLR0911  (a list of refusals)
+def _check(dataset: "Dataset", frame: int, limits: Limits) -> int | Refusal:
     """The number of frames, or why this one cannot be delivered; nothing is decoded."""
     if "PixelData" not in dataset:
         return Refusal(Reason.UNSUPPORTED_FORMAT, "floating point pixels: no PNG holds them without loss")

@@ -171,7 +171,7 @@ def _raster(image: Image.Image, known: Format, frames: int, stream: "Codestream 
     )
 
 
-def _samples(image: Image.Image) -> tuple[Array, int, str] | Refusal:  # noqa: PLR0911
+def _samples(image: Image.Image) -> tuple[Array, int, str] | Refusal:
     """The samples, what was added to them, and a word where the colour model changed."""
     mode = image.mode
     if mode in {"L", "LA", "RGB", "RGBA"}:

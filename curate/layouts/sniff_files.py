@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from curate.layouts.archives import is_archive
 from curate.layouts.globs import compile_patterns
 from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
 
-__all__ = ["Draft", "Look", "globs_of", "is_image_name", "look_at", "suffix_of"]
+__all__ = ["Draft", "Look", "escaped", "globs_of", "is_image_name", "look_at", "suffix_of"]
 
 MAX_ARCHIVES: Final = 50
 """Archives that are opened; a folder of more is a folder of archives, which a person must describe."""
@@ -24,6 +25,15 @@ MAX_PEEKS_A_KIND: Final = 200
 
 MAX_SAMPLE_BYTES: Final = 64 * 2**20
 """Label files beyond this are not read whole."""
+
+MAX_BUDGET_BYTES: Final = 256 * 2**20
+"""Bytes of label files that are read whole in one look; what lies beyond is told of."""
+
+MAX_HEAD_BYTES: Final = 8 * 2**20
+"""Of a table that is written line by line, only so much is read."""
+
+MAX_LITERAL_NAMES: Final = 100
+"""Where no pattern keeps clear of other files, so many names are written out; more become a pattern that is too wide."""
 
 SPLIT_WORDS: Final = ("train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing")
 
@@ -80,6 +90,27 @@ class Look:
         except OSError:
             return None
 
+    def read_lines(self, entry: Entry) -> bytes | None:
+        """The first whole lines of a file that is written line by line; None where it cannot be read."""
+        if entry.member is not None or entry.bytes <= MAX_HEAD_BYTES:
+            return self.read(entry)
+        try:
+            with (self.tree.root / entry.path).open("rb") as file:
+                head = file.read(MAX_HEAD_BYTES)
+        except OSError:
+            return None
+        return head[: head.rfind(b"\n") + 1]
+
+    def affordable(self, files: Iterable[Entry]) -> list[Entry]:
+        """Files in turn, as long as each and all of them together are small enough to be read whole."""
+        total = 0
+        kept = []
+        for entry in files:
+            if entry.bytes <= MAX_SAMPLE_BYTES and total + entry.bytes <= MAX_BUDGET_BYTES:
+                total += entry.bytes
+                kept.append(entry)
+        return kept
+
     def with_suffix(self, *suffixes: str) -> list[Entry]:
         """Files that are no images, by suffix."""
         return [entry for entry in self.others if suffix_of(entry.name) in suffixes]
@@ -97,7 +128,9 @@ def look_at(root: Path, reader: Reader) -> Look:
     unsure = []
     if len(archives) > MAX_ARCHIVES:
         unsure.append(f"archives: {len(archives)} of them, only the first {MAX_ARCHIVES} were opened")
-    tree = Tree.scan(root, [f"{_escaped(path)}/**" for path in archives[:MAX_ARCHIVES]]) if archives else listing
+    tree = Tree.scan(root, [f"{escaped(path)}/**" for path in archives[:MAX_ARCHIVES]]) if archives else listing
+    refused = Counter(f"{refusal.reason}, {refusal.detail}" for _, refusal in tree.refusals)
+    unsure += [f"files: {times} cannot be used ({why})" for why, times in sorted(refused.items())]
     images: list[Entry] = []
     others: list[Entry] = []
     dicom: set[str] = set()
@@ -144,38 +177,68 @@ def is_image_name(name: str) -> bool:
 
 
 def globs_of(wanted: Iterable[str], unwanted: Iterable[str]) -> list[str]:
-    """Few patterns that match all of `wanted` and none of `unwanted`; literal names where no pattern can."""
+    """Few patterns that match all of `wanted` and none of `unwanted`.
+
+    Where no pattern can, a few names are written out as they stand; many become a pattern that is too wide.
+    """
     names, others = sorted(wanted), sorted(unwanted)
     patterns: list[str] = []
     for group in _grouped(names, lambda name: (name.count("/"), _raw_suffix(name))):
         patterns += _tightened(group, others)
-    return sorted(patterns)
+    return sorted(set(patterns))
 
 
 def _tightened(names: list[str], others: list[str]) -> list[str]:
     """One pattern if it keeps clear of the others, else one per folder name, else per folder, else the names."""
-    whole = _pattern(names)
-    if _keeps_clear(whole, others):
+    beside = _Others(others)
+    whole = _pattern(names, beside)
+    if beside.keep_clear(whole):
         return [whole]
     for key in (lambda name: name.split("/")[-2:-1], lambda name: name.rpartition("/")[0]):
-        patterns = [_pattern(group) for group in _grouped(names, key)]
-        if all(_keeps_clear(pattern, others) for pattern in patterns):
+        patterns = [_pattern(group, beside) for group in _grouped(names, key)]
+        if all(beside.keep_clear(pattern) for pattern in patterns):
             return patterns
-    return [_escaped(name) for name in names]
+    return [escaped(name) for name in names] if len(names) <= MAX_LITERAL_NAMES else [whole]
 
 
-def _pattern(names: list[str]) -> str:
-    """Segments that are the same everywhere as they stand, others as `*`; the last keeps its extension."""
+def _pattern(names: list[str], beside: "_Others") -> str:
+    """Segments that are the same everywhere as they stand, others as `*`.
+
+    The last keeps its extension, and what all names end or begin with only where that parts them from other files.
+    """
     columns = list(zip(*(name.split("/") for name in names), strict=True))
-    folders = [_escaped(column[0]) if len(set(column)) == 1 else "*" for column in columns[:-1]]
+    folders = [escaped(column[0]) if len(set(column)) == 1 else "*" for column in columns[:-1]]
     last = columns[-1]
-    file = _escaped(last[0]) if len(set(last)) == 1 else f"*{_escaped(_raw_suffix(last[0]))}"
-    return "/".join([*folders, file])
+    if len(set(last)) == 1:
+        return "/".join([*folders, escaped(last[0])])
+    suffix, end, start = _raw_suffix(last[0]), _common_end(last), commonprefix(last)
+    tried = dict.fromkeys(
+        f"{escaped(first)}*{escaped(rest)}" for first, rest in (("", suffix), ("", end), (start, suffix))
+    )
+    patterns = ["/".join([*folders, file]) for file in tried]
+    return next((pattern for pattern in patterns if beside.keep_clear(pattern)), patterns[0])
 
 
-def _keeps_clear(pattern: str, others: Sequence[str]) -> bool:
-    (compiled,) = compile_patterns([pattern])
-    return not any(compiled.fullmatch(name) for name in others)
+def _common_end(names: Sequence[str]) -> str:
+    return commonprefix([name[::-1] for name in names])[::-1]
+
+
+class _Others:
+    """Names that no pattern should match, by their depth, so that most patterns are judged by a few of them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by_depth: dict[int, list[str]] = {}
+        for name in names:
+            self._by_depth.setdefault(name.count("/"), []).append(name)
+        self._judged: dict[str, bool] = {}
+
+    def keep_clear(self, pattern: str) -> bool:
+        """True where the pattern, which crosses no folders, matches none of them."""
+        if pattern not in self._judged:
+            (compiled,) = compile_patterns([pattern])
+            names = self._by_depth.get(pattern.count("/"), [])
+            self._judged[pattern] = not any(compiled.fullmatch(name) for name in names)
+        return self._judged[pattern]
 
 
 def _raw_suffix(name: str) -> str:
@@ -190,5 +253,6 @@ def _grouped(names: Iterable[str], key: Any) -> list[list[str]]:
     return list(groups.values())
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", text)
+def escaped(text: str) -> str:
+    """A name as a pattern or template that means this name alone."""
+    return re.sub(r"([\[*?{])", r"[\1]", text)

@@ -10,7 +10,7 @@ import msgspec
 
 from curate.corpus import Corpus, ProjectKey
 from curate.layouts.archives import ArchiveError
-from curate.schema import Reason, Refusal, identity
+from curate.schema import CATALOG_TABLES, TABLES, Reason, identity
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
@@ -29,7 +29,18 @@ __all__ = [
 ]
 
 PIXEL_LIBRARIES: Final = frozenset(
-    "isal numpy pillow pydicom pyjpegls pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pylibjpeg-rle simplejpeg".split()
+    [
+        "isal",
+        "numpy",
+        "pillow",
+        "pydicom",
+        "pyjpegls",
+        "pylibjpeg",
+        "pylibjpeg-libjpeg",
+        "pylibjpeg-openjpeg",
+        "pylibjpeg-rle",
+        "simplejpeg",
+    ]
 )
 """The distributions that decode and encode pixels: a new version may give other bytes."""
 
@@ -75,6 +86,7 @@ class Stage(Protocol):
 
     name: str
     version: int
+    tables: tuple[str, ...]  # what it writes: their columns are part of its fingerprint
     after: tuple[str, ...]  # the stages whose parts it reads
     isolated: bool  # decodes foreign bytes, so it runs under limits and its culprits become rejects
 
@@ -97,7 +109,9 @@ class Stage(Protocol):
 
 def stage_fingerprint(stage: Stage, config: dict[str, Any], packages: Iterable[str]) -> dict[str, str]:
     """A flat fingerprint, so that a difference can be told field by field."""
+    schemas = CATALOG_TABLES if stage.name == "catalog" else TABLES
     flat = {"version": str(stage.version)}
+    flat |= {f"table.{name}": identity(schemas[name].to_string())[:16] for name in stage.tables}
     flat |= {key: _flat(value) for key, value in config.items()}
     return flat | libraries(packages)
 

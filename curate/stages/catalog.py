@@ -22,6 +22,7 @@ class CatalogStage:
 
     name = "catalog"
     version = 1
+    tables: tuple[str, ...] = tuple(CATALOG_TABLES)
     after: tuple[str, ...] = ("scan", "read", "group", "draft", "verify")
     isolated = False
 

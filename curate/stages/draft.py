@@ -50,6 +50,7 @@ class DraftStage:
 
     name = "draft"
     version = 1
+    tables: tuple[str, ...] = ("drafts", "rejects")
     after: tuple[str, ...] = ("scan", "read")
     isolated = False
 

@@ -45,6 +45,7 @@ class GroupStage:
 
     name = "group"
     version = 1
+    tables: tuple[str, ...] = ("groups",)
     after: tuple[str, ...] = ("scan", "read")
     isolated = False
 
@@ -149,7 +150,7 @@ def _place(
 
 
 def _name(row: dict[str, Any]) -> tuple[int, str]:
-    """What a group may be called after: a subject before a study before an asset, so that a subject's next image moves nothing."""
+    """What a group may be called after: a subject, a study, an asset, so that a subject's next image moves nothing."""
     for rank, value in enumerate((row["subject"], row["study"])):
         if value is not None:
             return rank, value

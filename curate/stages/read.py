@@ -48,6 +48,7 @@ class ReadStage:
 
     name = "read"
     version = 1
+    tables: tuple[str, ...] = ("images", "assets", "annotations", "files", "rejects")
     after: tuple[str, ...] = ("scan",)
     isolated = True
 

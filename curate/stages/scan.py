@@ -1,4 +1,4 @@
-"""scan: what lies in a source. Reads label files and headers, never pixels; writes one slice of inventory per bucket."""
+"""scan: what lies in a source. Reads label files and headers, never pixels; writes a slice of inventory per bucket."""
 
 import contextlib
 import re
@@ -58,6 +58,7 @@ class ScanStage:
 
     name = "scan"
     version = 1
+    tables: tuple[str, ...] = ("inventory", "rejects")
     after: tuple[str, ...] = ()
     isolated = True
 
@@ -103,7 +104,7 @@ class ScanStage:
         stats = run.stats(part.source)
 
         def touch(entry: Entry) -> None:
-            """Name a file before its bytes are parsed, so that one that ends the process is known, and then left out."""
+            """Name a file before its bytes are parsed, so that one that ends the process is known, then left out."""
             key = run.visible(source.id, entry.key)
             beat(key)
             if key in run.poisoned:
@@ -169,7 +170,7 @@ class _Files:
         return data
 
     def _mask_files(self, labels: LabelSet) -> list[Entry]:
-        """The files that a layout knows to be masks: an image pattern that covers them too does not make them images."""
+        """What a layout knows to be masks: an image pattern that covers them too does not make them images."""
         find = getattr(layouts.layout_of(labels), "mask_files", None)
         return [] if find is None else find(self.context(labels))
 
@@ -336,7 +337,7 @@ class _Scan:
                 words = line.split()
                 if not words:
                     continue
-                # VOC's class lists append a flag, others may hold names with spaces: the whole line first, then its first word.
+                # VOC's class lists append a flag, other names hold spaces: the whole line first, then its first word.
                 found = self.index.resolve(line.strip(), near)
                 if isinstance(found, Refusal) and len(words) > 1:
                     found = self.index.resolve(words[0], near)

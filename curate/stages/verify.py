@@ -21,6 +21,7 @@ class VerifyStage:
 
     name = "verify"
     version = 1
+    tables: tuple[str, ...] = ("pairs", "rejects")
     after: tuple[str, ...] = ("scan", "read", "draft")
     isolated = False
 

@@ -169,8 +169,13 @@ class _Temporary:
             self.stem = stem
             self.path = home / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
             self._file: BinaryIO = self.path.open("wb", buffering=2**20)
-        self.sink = HashingFile(self._file)
-        self.table = TableFile(self.sink, schema)
+            self.sink = HashingFile(self._file)
+            try:
+                self.table = TableFile(self.sink, schema)
+            except BaseException:
+                self._file.close()
+                self.path.unlink(missing_ok=True)
+                raise
 
     def write(self, rows: pa.Table) -> None:
         with _disk_errors(self.home):

@@ -1,4 +1,4 @@
-"""The stat cache: which source files looked how when a part was built. It spares re-hashing and lies outside the output.
+"""The stat cache: how source files looked when a part was built. It spares re-hashing and lies outside the output.
 
 A part's entry is trusted while every file that it names still has the size and modification time that it had when its
 bytes were read; anything else sends the caller back to the bytes. Losing the cache costs time, never correctness.

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 from curate.schema import Reason
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, concept_key, plain_stems
 from curate.verify.reading import Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import NUMBER, WORD, tokenise
@@ -28,12 +28,12 @@ class AnswerInQuestion(ReadingRule):
     def judge(self, reading: Reading) -> Verdict:
         """Applies to open questions; a statement that is repeated whole is refused in any."""
         question, answer = _normal(reading.question.text), _normal(reading.answer.text)
-        if _HINT.search(reading.question.text) and not reading.verbatim:
+        if reading.verbatim:
+            return self._verbatim(reading, question, answer)
+        if _HINT.search(reading.question.text):
             return no(Reason.ANSWER_IN_QUESTION, "the question states the answer")
         if len(answer.split()) >= _WHOLE and f" {answer} " in f" {question} ":
             return no(Reason.ANSWER_IN_QUESTION, "the whole answer stands in the question")
-        if reading.verbatim:
-            return self._verbatim(reading, question, answer)
         if reading.ask in ("presence", "attribute_is"):
             return self._closed(reading)
         return self._attribute(reading) if reading.ask == "attribute" else self._open(reading)
@@ -68,8 +68,10 @@ class AnswerInQuestion(ReadingRule):
 
 
 def _described(reading: Reading) -> set[str]:
-    """Keys of terms that only describe the image."""
-    return {
+    """Keys of terms that only describe the image, or are too plain to be a finding that nobody annotated."""
+    own = {concept_key(annotation.concept) for annotation in reading.own if annotation.concept}
+    plain = {key for key in reading.answer.keys(CONCEPT) if all(word in plain_stems() for word in key.split(" "))}
+    return (plain - own) | {
         key
         for mention in reading.answer.mentions
         if (key := mention.key(CONCEPT)) is not None

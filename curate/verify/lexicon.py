@@ -120,19 +120,22 @@ def _attributes() -> dict[str, dict[str, AttributeTerms]]:
 
 
 @functools.cache
-def _synonyms() -> dict[tuple[str, ...], str]:
-    """The stems of every clinical term: the key of its meaning."""
+def _synonyms() -> dict[str, str]:
+    """Every clinical term: the key of its meaning."""
     chapters = msgspec.convert(_yaml("findings.yaml"), dict[str, tuple[tuple[str, ...], ...]])
-    return {
-        stems(term): " ".join(stems(group[0])) for groups in chapters.values() for group in groups for term in group
-    }
+    return {term: " ".join(stems(group[0])) for groups in chapters.values() for group in groups for term in group}
+
+
+@functools.cache
+def _synonym_stems() -> dict[tuple[str, ...], str]:
+    return {stems(term): key for term, key in _synonyms().items()}
 
 
 @functools.lru_cache(maxsize=16384)
 def concept_key(name: str) -> str:
     """What synonyms have in common: `RBC`, `Red_Blood_Cells` and `erythrocyte` have one key."""
     parts = stems(name)
-    return _synonyms().get(parts, " ".join(parts))
+    return _synonym_stems().get(parts, " ".join(parts))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -181,8 +184,8 @@ def _in_capitals(word: str) -> bool:
 @functools.cache
 def _general_index() -> Index:
     index = Index()
-    for parts, key in _synonyms().items():
-        index.add(" ".join(parts), Meaning(CONCEPT, key))
+    for term, key in _synonyms().items():
+        index.add(term, Meaning(CONCEPT, key))
     for attribute, values in _attributes().items():
         for standard, known in values.items():
             for term in known.terms:

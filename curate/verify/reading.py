@@ -191,9 +191,9 @@ def _after(place: int, found: Sequence[Mention], tokens: Sequence[Token], clause
         if clauses[mention.start] != clauses[place - 1]:
             break
         between = tokens[place : mention.start]
+        verb = verb or any(_is_verb(token) for token in between)
         if governed and _begins_anew(tokens[governed[-1].end : mention.start], verb=verb):
             break
-        verb = verb or any(_is_verb(token) for token in between)
         if mention.key(CONCEPT) is None and (governed or any(t.kind == WORD and not _filler(t) for t in between)):
             continue
         governed.append(mention)

@@ -10,7 +10,10 @@ from curate.groups import near
 HASH = st.integers(0, 2**64 - 1)
 
 
-@given(st.lists(HASH, max_size=30), st.lists(st.tuples(st.integers(0, 29), st.sets(st.integers(0, 63), max_size=5)), max_size=10))
+ECHOES = st.lists(st.tuples(st.integers(0, 29), st.sets(st.integers(0, 63), max_size=5)), max_size=10)
+
+
+@given(st.lists(HASH, max_size=30), ECHOES)
 @settings(max_examples=60)
 def test_exactly_those_with_a_neighbour_within_four_bits_are_candidates(
     hashes: list[int], echoes: list[tuple[int, set[int]]]
@@ -18,7 +21,8 @@ def test_exactly_those_with_a_neighbour_within_four_bits_are_candidates(
     for origin, bits in echoes:
         if hashes:
             hashes.append(hashes[origin % len(hashes)] ^ sum(1 << bit for bit in bits))
-    close = {i for pair in combinations(range(len(hashes)), 2) if (hashes[pair[0]] ^ hashes[pair[1]]).bit_count() <= 4 for i in pair}
+    pairs = combinations(range(len(hashes)), 2)
+    close = {i for a, b in pairs if (hashes[a] ^ hashes[b]).bit_count() <= near.MAX_BITS for i in (a, b)}
     assert near.candidates(hashes, [(640, 480)] * len(hashes)) == sorted(close)
 
 

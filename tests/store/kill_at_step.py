@@ -1,0 +1,88 @@
+"""A process that commits one part again and again, each time in a fork that kills itself one step later.
+
+A step is anything of a commit that the disk could notice. Arguments: a folder, and the version of the part that stands
+there already, if any. The fork that dies at step k works in the folder named k; prints how many steps there are.
+"""
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curate.schema import FILES, Reason, Refusal, Unit
+from curate.store.commit import PartWriter
+from curate.store.parquet import HashingFile
+from curate.store.part import Part
+
+PART = Part("read", "cells", 3)
+ROWS = 40
+
+
+def rows(version: str) -> pa.Table:
+    """Some rows of `files`."""
+    return pa.Table.from_pylist(
+        [
+            {"path": f"{version}-{number}", "member": None, "bytes": number, "sha256": "0" * 64, "role": "image"}
+            for number in range(ROWS)
+        ],
+        schema=FILES,
+    )
+
+
+def commit(out: Path, version: str) -> None:
+    """One part with two tables and its sidecar."""
+    with PartWriter(out, PART) as writer:
+        writer.write("files", rows(version))
+        writer.saw(Unit.ITEM, ROWS + 1)
+        writer.used(Unit.ITEM, ROWS)
+        writer.refuse(Unit.ITEM, "gone.png", Refusal(Reason.EMPTY_FILE, "0 bytes"))
+        writer.commit({"version": version}, {"listing": version})
+
+
+def commit_and_die(out: Path, version: str, at: int) -> int:
+    """Commit, and kill this process at a step (0: none); the steps that there were."""
+    steps = 0
+
+    def dying(step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(*args, **kwargs)
+
+        return run
+
+    os.fsync = dying(os.fsync)
+    Path.rename = dying(Path.rename)  # type: ignore[method-assign]
+    Path.mkdir = dying(Path.mkdir)  # type: ignore[method-assign]
+    Path.open = dying(Path.open)  # type: ignore[method-assign]
+    HashingFile.write = dying(HashingFile.write)  # type: ignore[method-assign]
+    commit(out, version)
+    return steps
+
+
+def main() -> None:
+    """Die at step 1, at step 2 and so on, until a fork survives."""
+    folder, before = Path(sys.argv[1]), sys.argv[2:]
+    for step in itertools.count(1):
+        out = folder / str(step)
+        for version in before:
+            commit(out, version)
+        child = os.fork()
+        if not child:
+            os._exit(0 if commit_and_die(out, "one", step) < step else 1)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            print(step - 1)
+            return
+
+
+if __name__ == "__main__":
+    main()

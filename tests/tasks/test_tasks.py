@@ -1,0 +1,216 @@
+"""What is asked and told about real and hand-built images, and what must never be."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from curate.errors import RecipeError
+from curate.rows import Draft, Subject
+from curate.schema import Kind, Origin, State, World
+from curate.tasks import make_task, task_names
+from curate.tasks.vocabulary import Names
+from tests.tasks import subjects as s
+
+
+def _texts(drafts: list[Draft]) -> str:
+    return "\n".join(message.content for draft in drafts for message in draft.messages)
+
+
+def _exchanges(drafts: list[Draft]) -> list[tuple[str, str]]:
+    return [(d.messages[0].content.removeprefix("<image>\n"), d.messages[1].content) for d in drafts]
+
+
+def test_every_first_turn_begins_with_the_image_and_every_draft_names_its_asset() -> None:
+    for subject in s.hand_built():
+        for draft in s.drafts_of(subject):
+            assert draft.messages[0].content.startswith("<image>\n")
+            assert [message.role for message in draft.messages] == ["user", "assistant"]
+            assert draft.asset_ids == [subject.asset.asset_id]
+            assert set(draft.annotation_ids) <= {a.annotation_id for a in subject.annotations}
+
+
+def test_drafts_are_unique_and_do_not_depend_on_the_order_of_annotations() -> None:
+    shuffle = random.Random(7).sample
+    for subject in s.hand_built():
+        drafts = s.drafts_of(subject, variants=3)
+        mixed = Subject(subject.asset, tuple(shuffle(subject.annotations, len(subject.annotations))))
+        again = {draft.draft_id: draft for draft in s.drafts_of(mixed, variants=3)}
+        assert len({draft.draft_id for draft in drafts}) == len(drafts)
+        assert set(again) == {draft.draft_id for draft in drafts}
+        for draft in drafts:
+            if draft.task not in ("label_caption", "open_vqa"):
+                assert again[draft.draft_id].messages == draft.messages
+
+
+def test_variants_of_one_draft_are_worded_differently() -> None:
+    drafts = s.drafts_of(s.smear("v", "eel"), ("count",), variants=8)
+    by_question: dict[str, set[str]] = {}
+    for draft in drafts:
+        by_question.setdefault(draft.constraints, set()).add(draft.wording)
+    assert all(len(wordings) == 8 for wordings in by_question.values())
+
+
+def test_open_world_silence_is_never_told_as_absence() -> None:
+    drafts = s.drafts_of(s.chest("open", World.OPEN, Cardiomegaly="present"))
+    assert "pneumothorax" not in _texts(drafts).lower()
+    assert not any(a.startswith("No") and "modality" not in q and "view" not in q
+                   for q, a in _exchanges(drafts) if "cardiomegaly" in q)  # fmt: skip
+    assert all("all" not in q.lower().split() for q, _ in _exchanges(drafts))
+
+
+def test_a_complete_set_yields_as_many_no_as_yes_and_one_more() -> None:
+    subject = s.chest("full", World.COMPLETE, Cardiomegaly="present", Edema="present")
+    answers = [answer for _, answer in _exchanges(s.drafts_of(subject, ("closed_vqa",)))]
+    n_yes = sum(answer.startswith("Yes") for answer in answers)
+    n_no = sum(answer.startswith("No") for answer in answers)
+    assert n_yes >= 2
+    assert 0 < n_no <= n_yes + 1
+
+
+def test_silence_needs_a_label_set_that_looked_at_the_image() -> None:
+    subject = s.chest("unseen", World.COMPLETE, Cardiomegaly="present")
+    unseen = Subject(msgspec.structs.replace(subject.asset, labelled_by=[]), subject.annotations)
+    assert all(json.loads(d.constraints).get("concept") in (None, "Cardiomegaly") for d in s.drafts_of(unseen))
+
+
+def test_an_exclusive_set_without_its_label_says_nothing_by_silence() -> None:
+    shown = s.asset("x", labelled_by=["disease"])
+    label = s.says(shown, Kind.CLASS, "HE", "disease", 0, state=State.UNCERTAIN, world=World.EXCLUSIVE)
+    assert s.drafts_of(Subject(shown, (label,)), ("closed_vqa",)) == []
+
+
+def test_what_is_uncertain_is_hedged_and_not_asked_closed() -> None:
+    subject = s.chest("maybe", World.COMPLETE, Pneumonia="uncertain")
+    assert all("pneumonia" not in q.lower() for q, _ in _exchanges(s.drafts_of(subject, ("closed_vqa",))))
+    caption = s.drafts_of(subject, ("label_caption",))[0].messages[1].content
+    assert any(word in caption for word in ("possible", "may be", "cannot be excluded", "equivocal", "uncertain"))
+
+
+def test_what_is_not_stated_is_not_mentioned() -> None:
+    subject = s.chest("silent", World.OPEN, Edema="not_stated", Consolidation="absent")
+    assert "edema" not in _texts(s.drafts_of(subject)).lower()
+
+
+def test_a_finding_with_contradicting_states_is_left_out() -> None:
+    subject = s.chest("both", World.OPEN, Edema="present")
+    against = s.says(subject.asset, Kind.MULTILABEL, "Edema", "other", 9, state=State.ABSENT)
+    drafts = s.drafts_of(Subject(subject.asset, (*subject.annotations, against)))
+    assert "edema" not in _texts(drafts).lower()
+
+
+def test_laboratory_values_age_and_sex_are_never_asked_about() -> None:
+    text = _texts(s.drafts_of(s.graded("lab", 2.0), variants=5)).lower()
+    assert "retinopathy grade" in text
+    assert not any(word in text for word in ("c-reactive", "mg/l", "female", "sex"))
+
+
+def test_sides_are_those_of_the_patient_and_stand_with_their_finding() -> None:
+    subject = s.chest("sided", World.OPEN, sides=True, Pleural__Effusion="present")
+    assert "left pleural effusion" in s.drafts_of(subject, ("label_caption",))[0].messages[1].content.lower()
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [("eeeeelp", {"5 erythrocytes", "1 leukocyte", "1 platelet"}), ("e", {"1 erythrocyte", "no leukocytes"})],
+)
+def test_counts_agree_in_number(cells: str, expected: set[str]) -> None:
+    text = _texts(s.drafts_of(s.smear("n" + cells, cells), ("count",), variants=5)).lower()
+    assert all(words in text for words in expected)
+
+
+def test_nothing_is_counted_where_not_every_object_is_marked() -> None:
+    assert s.drafts_of(s.smear("some", "eel", exhaustive=False), ("count",)) == []
+    boxes = s.drafts_of(s.smear("some", "eel", exhaustive=False), ("grounding",))
+    located = [d for d in boxes if json.loads(d.constraints)["ask"] == "locate"]
+    assert all(len(json.loads(d.messages[1].content)) == 1 for d in located)
+    assert "all erythrocytes" not in _texts(boxes)
+
+
+def test_an_empty_image_counts_zero_only_where_its_silence_is_known() -> None:
+    empty = s.smear("empty", "")
+    told = {a for _, a in _exchanges(s.drafts_of(empty, ("count",)))}
+    assert len(told) == 3
+    assert all(" no " in f" {a.lower()} " or " 0 " in f" {a} " for a in told)
+    plain = {"cells": s.CELLS}
+    assert list(make_task("count", {}, plain).draft(empty)) == []
+
+
+def test_a_crowd_region_cannot_be_counted() -> None:
+    subject = s.smear("crowd", "eee")
+    crowd = msgspec.structs.replace(subject.annotations[0], flags=["crowd"])
+    drafts = s.drafts_of(Subject(subject.asset, (crowd, *subject.annotations[1:])), ("count",))
+    assert all(json.loads(d.constraints).get("concept") != "erythrocyte" for d in drafts)
+
+
+def test_stated_counts_are_told_and_conflicting_ones_are_not() -> None:
+    shown = s.asset("counted", labelled_by=["table"])
+    seven = s.says(shown, Kind.COUNT, "erythrocyte", "table", 0, value=7.0)
+    eight = s.says(shown, Kind.COUNT, "erythrocyte", "table", 1, value=8.0)
+    assert "7 erythrocytes" in _texts(s.drafts_of(Subject(shown, (seven,)), ("count",)))
+    assert s.drafts_of(Subject(shown, (seven, eight)), ("count",)) == []
+
+
+def test_boxes_are_rounded_outwards_and_the_size_of_the_image_is_stated() -> None:
+    shown = s.asset("round", labelled_by=["cells"])
+    one = s.says(shown, Kind.BOX, "platelet", "cells", 0, box=[10.5, 20.0, 30.2, 639.9 - 200], exhaustive=True)
+    question, answer = _exchanges(s.drafts_of(Subject(shown, (one,)), ("grounding",)))[0]
+    assert json.loads(answer) == [[10, 20, 31, 440]]
+    assert "640" in question
+    assert "480" in question
+
+
+def test_too_many_objects_are_not_asked_for_at_once() -> None:
+    crowded = s.smear("crowded", "e" * 21 + "l")
+    asked = [json.loads(d.constraints) for d in s.drafts_of(crowded, ("grounding",))]
+    assert [a["concept"] for a in asked if a["ask"] == "locate"] == ["leukocyte"]
+
+
+def test_points_are_pixels_and_as_many_as_there_are() -> None:
+    drafts = s.drafts_of(s.smear("dots", "eeel", kind=Kind.POINT), ("points",))
+    lists = [json.loads(draft.messages[1].content) for draft in drafts]
+    assert [len(places) for places in lists] == [3, 1]
+    assert lists[0][0] == [7, 11]
+
+
+def test_the_words_of_the_source_are_delivered_as_they_stand() -> None:
+    draft = s.drafts_of(s.asked("rad", "Is there evidence of a pneumothorax", "No"), ("source_qa",))[0]
+    assert draft.origin is Origin.SOURCE
+    assert _exchanges([draft]) == [("Is there evidence of a pneumothorax", "No")]
+
+
+def test_labels_that_cannot_stand_in_a_sentence_are_left_out() -> None:
+    shown = s.asset("odd", labelled_by=["odd"])
+    for label in ("<image>", "{x}", "  ", "---"):
+        odd = s.says(shown, Kind.CLASS, label, "odd", 0, state=State.PRESENT, world=World.EXCLUSIVE)
+        drafts = [
+            d for t in task_names() for d in make_task(t, {}, {"odd": (label, "x")}).draft(Subject(shown, (odd,)))
+        ]
+        assert label not in "".join(draft.messages[1].content for draft in drafts)
+
+
+def test_real_blood_smears_are_counted_as_their_files_say(test_data: Callable[[str], Path]) -> None:
+    for subject in s.voc_subjects(test_data("bccd"), limit=40):
+        n_red = sum(annotation.concept == "erythrocyte" for annotation in subject.annotations)
+        counts = [
+            d for d in s.drafts_of(subject, ("count",)) if json.loads(d.constraints).get("concept") == "erythrocyte"
+        ]
+        assert len(counts) == 1
+        assert (str(n_red) if n_red else "no") in counts[0].messages[1].content.lower()
+
+
+def test_names_carry_what_silence_means() -> None:
+    names = Names(["b", "a", "b"], world=World.COMPLETE, exhaustive=True)
+    assert names == ("a", "b")
+    assert names.world is World.COMPLETE
+    assert names.exhaustive
+
+
+def test_an_unknown_task_and_an_unknown_setting_are_errors_of_the_recipe() -> None:
+    with pytest.raises(RecipeError, match=r"no task is called 'counting'; known tasks: .*count"):
+        make_task("counting", {}, {})
+    with pytest.raises(RecipeError, match=r"did you mean `max_objects`"):
+        make_task("points", {"max_object": 3}, {})
