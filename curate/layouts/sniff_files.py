@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +32,7 @@ MAX_HEAD_BYTES: Final = 8 * 2**20
 """Of a table that is written line by line, only so much is read."""
 
 MAX_LITERAL_NAMES: Final = 100
-"""Where no pattern keeps clear of other files, so many names are written out; more become a pattern that is too wide."""
+"""Where no pattern keeps clear of other files, so many names are written out; more get a pattern that is too wide."""
 
 SPLIT_WORDS: Final = ("train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing")
 
@@ -211,16 +210,18 @@ def _pattern(names: list[str], beside: "_Others") -> str:
     last = columns[-1]
     if len(set(last)) == 1:
         return "/".join([*folders, escaped(last[0])])
-    suffix, end, start = _raw_suffix(last[0]), _common_end(last), commonprefix(last)
-    tried = dict.fromkeys(
-        f"{escaped(first)}*{escaped(rest)}" for first, rest in (("", suffix), ("", end), (start, suffix))
-    )
-    patterns = ["/".join([*folders, file]) for file in tried]
+    suffix = _raw_suffix(last[0])
+    start = _common_start([name[: len(name) - len(suffix)] for name in last])
+    end = _common_start([name[::-1] for name in last])[::-1]
+    files = dict.fromkeys((f"*{escaped(suffix)}", f"*{escaped(end)}", f"{escaped(start)}*{escaped(suffix)}"))
+    patterns = ["/".join([*folders, file]) for file in files]
     return next((pattern for pattern in patterns if beside.keep_clear(pattern)), patterns[0])
 
 
-def _common_end(names: Sequence[str]) -> str:
-    return commonprefix([name[::-1] for name in names])[::-1]
+def _common_start(names: Sequence[str]) -> str:
+    first, last = min(names), max(names)  # what these two share, all names between them share
+    same = next((number for number, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:same]
 
 
 class _Others:

@@ -1,5 +1,6 @@
 """Label files of boxes, polygons, points and masks, recognised by a bounded look at their contents."""
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -8,6 +9,7 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
+import yaml
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
@@ -15,7 +17,7 @@ from curate.images import Limits
 from curate.images.masks import read_mask
 from curate.layouts.concepts import shown
 from curate.layouts.objects import number, stem_of
-from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, globs_of
+from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, escaped, globs_of
 from curate.layouts.tree import Entry
 from curate.schema import Refusal
 
@@ -23,6 +25,9 @@ __all__ = ["coco", "json_of", "masks", "split_lists", "text_objects", "voc"]
 
 SAMPLE_FILES: Final = 200
 """Label files of one kind that are read; what is said of labels holds for these alone."""
+
+SAMPLE_RECORD_FILES: Final = 500
+"""JSON files that are looked at: more are a file per image, of a kind that a person must describe."""
 
 SAMPLE_MASKS: Final = 8
 """Masks whose pixels are looked at."""
@@ -76,9 +81,9 @@ def _least(root: Element) -> float:
 
 def coco(look: Look) -> list[Draft]:
     """COCO JSON: one document with `images`, `annotations` and `categories`."""
-    files, labels, dummies = [], Counter[str](), set[str]()
-    for entry in look.with_suffix(".json"):
-        content = json_of(look, entry)
+    files, labels = [], Counter[str]()
+    for entry in look.affordable(look.with_suffix(".json")[:SAMPLE_RECORD_FILES]):
+        content = json_of(look, entry, holding=b'"annotations"')
         if not isinstance(content, dict) or not all(
             isinstance(content.get(key), list) for key in ("images", "annotations")
         ):
@@ -106,29 +111,48 @@ def coco(look: Look) -> list[Draft]:
     return [Draft({"layout": "coco", "files": _globs(look, files)}, _keys(files), tuple(unsure), objects=True)]
 
 
-def json_of(look: Look, entry: Entry) -> object:
-    """A JSON document, or None where it is none."""
+def json_of(look: Look, entry: Entry, holding: bytes = b"") -> object:
+    """A JSON document, or None where it is none, or does not hold these bytes and so need not be parsed."""
     data = look.read(entry)
     try:
-        return json.loads(data.decode("utf-8-sig")) if data else None
+        return json.loads(data.decode("utf-8-sig")) if data and holding in data else None
     except (ValueError, RecursionError):
         return None
 
 
 def text_objects(look: Look) -> list[Draft]:
-    """YOLO and points: one text file per image, under its stem, of numbers alone."""
+    """YOLO and points: one text file per image, under its stem, of numbers; each folder by itself says which."""
     files = [entry for entry in look.with_suffix(".txt") if entry.name.rpartition("/")[2] not in _NAMES_FILES]
     stems = {stem_of(image.name) for image in look.images}
-    files = [entry for entry in files if stem_of(entry.name) in stems]
-    sample = [_cells(look.read(entry)) for entry in files[:SAMPLE_FILES]]
-    rows = [row for lines in sample for row in lines or ()]
-    if not rows or any(lines is None for lines in sample):
-        return []
-    if all(_is_yolo(row) for row in rows):
-        return [_yolo(look, files, rows)]
-    if {len(row) for row in rows} <= {2, 3} and all(number(cell) is not None for row in rows for cell in row[:2]):
-        return [_points(look, files, rows)]
-    return []
+    by_folder: dict[str, list[Entry]] = {}
+    for entry in files:
+        if stem_of(entry.name) in stems:
+            by_folder.setdefault(entry.folder, []).append(entry)
+    found: dict[str | int, tuple[list[Entry], list[list[str]]]] = {}
+    budget = SAMPLE_FILES
+    for held in list(by_folder.values())[:SAMPLE_FILES]:
+        sample = held[: max(budget // len(by_folder), 1)]
+        lines = [_cells(look.read(entry)) for entry in sample]
+        rows = [row for one in lines for row in one or ()]
+        kind = _kind_of(rows) if None not in lines else None
+        if kind is not None:
+            known = found.setdefault(kind, ([], []))
+            known[0].extend(held)
+            known[1].extend(rows)
+    return [
+        _yolo(look, held, rows) if kind == "yolo" else _points(look, held, rows)
+        for kind, (held, rows) in sorted(found.items(), key=lambda item: str(item[0]))
+    ]
+
+
+def _kind_of(rows: list[list[str]]) -> str | int | None:
+    """`yolo`, or the number of cells in a line of points; None where the lines are neither."""
+    if rows and all(_is_yolo(row) for row in rows):
+        return "yolo"
+    widths = {len(row) for row in rows}
+    if len(widths) == 1 and widths <= {2, 3} and all(number(cell) is not None for row in rows for cell in row[:2]):
+        return widths.pop()
+    return None
 
 
 def _cells(data: bytes | None) -> list[list[str]] | None:
@@ -147,15 +171,28 @@ def _is_yolo(row: Sequence[str]) -> bool:
 
 
 def _yolo(look: Look, files: list[Entry], rows: list[list[str]]) -> Draft:
-    known = next(
-        (entry for name in _NAMES_FILES for entry in look.others if entry.name.rpartition("/")[2] == name), None
-    )
+    named = (entry for name in _NAMES_FILES for entry in look.others if entry.name.rpartition("/")[2] == name)
+    known = next((entry for entry in itertools.islice(named, SAMPLE_FILES) if _holds_names(look, entry)), None)
     drafted: dict[str, Any] = {"layout": "yolo", "files": _globs(look, files)}
     if known is not None:
         drafted["names"] = known.name
-        return Draft(drafted, _keys([*files, known]), (), objects=True)
+        unsure = f"yolo: labels are the names in {known.name}; give standard names in `concepts`"
+        return Draft(drafted, _keys([*files, known]), (unsure,), objects=True)
     drafted["names"], unsure = _numbered("yolo", {row[0] for row in rows})
     return Draft(drafted, _keys(files), (unsure,), objects=True)
+
+
+def _holds_names(look: Look, entry: Entry) -> bool:
+    """The file gives names to class numbers, as the layout will read them."""
+    data = look.read(entry)
+    if not entry.name.lower().endswith((".yaml", ".yml")):
+        return bool(_cells(data))
+    try:
+        content = yaml.safe_load(data or b"")
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
+        return False
+    names = content.get("names") if isinstance(content, dict) else None
+    return isinstance(names, list | dict) and bool(names)
 
 
 def _points(look: Look, files: list[Entry], rows: list[list[str]]) -> Draft:
@@ -197,7 +234,7 @@ def split_lists(look: Look) -> tuple[dict[str, Any], frozenset[str]] | None:
     if not found:
         return None
     folder, files = max(found.items(), key=lambda item: (len(item[1]), item[0]))
-    return {"lists": f"{folder}/{{split}}.txt".lstrip("/")}, _keys(files)
+    return {"lists": f"{escaped(folder)}/{{split}}.txt".lstrip("/")}, _keys(files)
 
 
 def _lists_images(look: Look, entry: Entry) -> bool:
@@ -207,20 +244,31 @@ def _lists_images(look: Look, entry: Entry) -> bool:
 
 def masks(look: Look) -> tuple[list[Draft], frozenset[str]]:
     """Images that are masks of others, by the words in their paths; and the keys of these masks."""
-    marked = [entry for entry in look.images if _is_mask_name(entry.name)]
+    shared = _shared_folders(look.images)
+    marked = [entry for entry in look.images if _is_mask_name(entry.name, shared)]
     keys = _keys(marked)
     pictures = [entry for entry in look.images if entry.key not in keys]
     if not marked or not pictures:
         return [], frozenset()
     pairing = _pairing(marked, pictures)
     if pairing is None:
-        return [], frozenset()
+        told = f"masks: {len(marked)} images are called masks, but lead to no other image; they are taken for images"
+        return [Draft({"layout": "none"}, frozenset(), (told,))], frozenset()
     options, of_image = pairing
     files = globs_of([entry.name for entry in marked], [entry.name for entry in pictures])
     several = max(Counter(of_image.values()).values()) > 1
     held, told = _held(look, marked, several)
     drafted: dict[str, Any] = {"layout": "masks", "files": files, **options, **held}
     return [Draft(drafted, keys, (f"masks: {told}; their names stand in no file",), objects=True)], keys
+
+
+def _shared_folders(entries: Sequence[Entry]) -> int:
+    """How many leading folders all entries share: what stands there parts no mask from its image."""
+    folders = [entry.folder.split("/") for entry in entries]
+    first, last = min(folders, default=[]), max(folders, default=[])
+    return next(
+        (depth for depth, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
 
 
 def _held(look: Look, marked: Sequence[Entry], several: bool) -> tuple[dict[str, Any], str]:
@@ -250,8 +298,9 @@ def _values_of(look: Look, marked: Sequence[Entry]) -> dict[int, str] | None:
     return {value: f"value {value}" for value in sorted(classes)}
 
 
-def _is_mask_name(name: str) -> bool:
-    return any(_MASK_WORD.search(segment) for segment in (*name.split("/")[:-1], stem_of(name)))
+def _is_mask_name(name: str, shared: int) -> bool:
+    folders = [] if "/" not in name else name.split("/")[shared:-1]
+    return any(_MASK_WORD.search(segment) for segment in (*folders, stem_of(name)))
 
 
 def _pairing(marked: Sequence[Entry], pictures: Sequence[Entry]) -> tuple[dict[str, str], dict[str, str]] | None:

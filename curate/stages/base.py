@@ -10,7 +10,7 @@ import msgspec
 
 from curate.corpus import Corpus, ProjectKey
 from curate.layouts.archives import ArchiveError
-from curate.schema import CATALOG_TABLES, TABLES, Reason, identity
+from curate.schema import CATALOG_TABLES, TABLES, Reason, Refusal, identity
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
