@@ -18,17 +18,16 @@ from curate.execute.child import Limits
 from curate.execute.local import LocalExecutor
 from curate.ledger import Ledger, Shortfall, judge, ledger_of
 from curate.recipe import Recipe, load_recipe, recipe_of_card
-from curate.schema import CATALOG_TABLES, TABLES, Reason
-from curate.stages import STAGES, Run, Stage, stage_named
-from curate.stages.base import RealPaths
-from curate.store.commit import PartWriter, replace_file, retire
+from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
+from curate.store.commit import replace_file, retire
 from curate.store.freshness import Freshness, cache_folder
-from curate.store.part import TEMPORARY_PREFIX, WHOLE, OutputFile, Part, Sidecar, Sidecars, differences
+from curate.store.part import TEMPORARY_PREFIX, WHOLE, OutputFile, Part, Sidecars, differences
 from curate.terms import check_terms
 
-__all__ = ["Built", "PartRunner", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
+__all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
 
-_POISON: Final = {"crash": Reason.DECODER_CRASH, "time": Reason.TIME_LIMIT, "memory": Reason.MEMORY_LIMIT}
+_SERVED: Final = {True: ("scan", "read"), False: ("group", "draft", "verify", "catalog")}
+"""The stages that a worker under limits, or without, will be asked for."""
 
 ROOTS_FILE: Final = "roots.json"
 
@@ -115,7 +114,7 @@ def plan(corpus: Corpus, out: Path) -> Plan:
     """What a build would do, and why."""
     run = _run(corpus, out, project_key())
     found: list[Planned] = []
-    for stage in STAGES:
+    for stage in stages():
         open_upstream = [
             planned.part for planned in found if planned.state != "done" and planned.part.stage in stage.after
         ]
@@ -172,43 +171,9 @@ def _run(corpus: Corpus, out: Path, key: ProjectKey) -> Run:
     return Run(corpus, key, out, Sidecars(out), Freshness(cache_folder(out)))
 
 
-class PartRunner:
-    """Builds one part after another in a worker. Made once per worker from what all jobs share."""
-
-    def __init__(self, shared: Any) -> None:
-        self._corpus = msgspec.convert(shared["corpus"], Corpus)
-        self._out = Path(shared["out"])
-        self._key = project_key()
-        self._paths: dict[str, RealPaths] = {}
-
-    def __call__(self, job: Any, beat: Callable[[str], None]) -> None:
-        """Build the job's part and commit it."""
-        part = Part(job["stage"], job["source"], job["bucket"])
-        stage = stage_named(part.stage)
-        poisoned = {key: _POISON[why] for key, why in job.get("poisoned", {}).items()}
-        run = Run(
-            self._corpus,
-            self._key,
-            self._out,
-            Sidecars(self._out),
-            Freshness(cache_folder(self._out)),
-            poisoned,
-            self._paths,
-        )
-        build_part(stage, run, part, beat)
-
-
 def run_for(recipe_path: Path, out: Path, data_root: Path | None) -> Run:
     """What a command needs that looks at an output and its sources together."""
     return _run(load(recipe_path, data_root), out, project_key())
-
-
-def build_part(stage: Stage, run: Run, part: Part, beat: Callable[[str], None]) -> Sidecar:
-    """Build and commit one part here and now."""
-    catalog = stage.name == "catalog"
-    with PartWriter(run.out, part, CATALOG_TABLES if catalog else TABLES, "catalog" if catalog else "") as writer:
-        inputs = stage.build(run, part, writer, beat)
-        return writer.commit(stage.fingerprint(run, part), inputs)
 
 
 def build(
@@ -244,20 +209,20 @@ def build_corpus(
 ) -> Built:
     """`build` for a corpus that is loaded already."""
     began = time.monotonic()
-    if only_stage is not None and only_stage not in [stage.name for stage in STAGES]:
-        raise UsageError(f"no stage {only_stage!r}; the stages are {', '.join(stage.name for stage in STAGES)}")
+    if only_stage is not None and only_stage not in STAGE_NAMES:
+        raise UsageError(f"no stage {only_stage!r}; the stages are {', '.join(STAGE_NAMES)}")
     key = project_key()
     _claim(corpus, out, key)
     run = _run(corpus, out, key)
     built: dict[str, int] = {}
     kept: dict[str, int] = {}
     workers = jobs or os.cpu_count() or 1
-    shared = msgspec.json.encode({"corpus": corpus, "out": str(out)})
     with contextlib.ExitStack() as stack:
         executors: dict[bool, LocalExecutor] = {}
-        for stage in STAGES:
-            if only_stage not in (None, stage.name):
+        for name in STAGE_NAMES:
+            if only_stage not in (None, name):
                 continue
+            stage = stage_named(name)
             wanted = stage.parts(run)
             if part_range is not None:
                 wanted = wanted[slice(*part_range)]
@@ -269,7 +234,8 @@ def build_corpus(
                 if stage.isolated not in executors:
                     limits = Limits() if stage.isolated else Limits(None, None)
                     count = workers if stage.isolated else min(workers, len(todo))
-                    call = "curate.build:PartRunner"
+                    call = "curate.stages.runner:PartRunner"
+                    shared = msgspec.json.encode({"corpus": corpus, "out": str(out), "stages": _SERVED[stage.isolated]})
                     executors[stage.isolated] = stack.enter_context(LocalExecutor(count, call, shared, limits))
                 _run_parts(executors[stage.isolated], run, stage, todo, progress)
     ledger = ledger_of(run.sidecars.listed())

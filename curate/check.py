@@ -18,7 +18,7 @@ from curate.invariants import INVARIANTS
 from curate.recipe import Recipe
 from curate.records import closed_words, record_validator
 from curate.schema import CATALOG_TABLES, TABLES
-from curate.stages import STAGES, Stage
+from curate.stages import Stage, stages
 from curate.stages.base import Run
 from curate.stages.read import rehash
 from curate.store.freshness import Freshness, cache_folder
@@ -149,11 +149,12 @@ def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
 def _check_chain(out: Path) -> Iterator[Finding]:
     """Every part that the description wants is there, and was made from the parts that stand beside it now."""
     run = _run_of(out)
-    unscanned = [part for part in STAGES[0].parts(run) if run.sidecars.get(part) is None]
+    scan, *others = stages()
+    unscanned = [part for part in scan.parts(run) if run.sidecars.get(part) is None]
     if unscanned:
         yield from (Finding("part", str(part), "is not built; run the build to its end") for part in unscanned)
         return
-    for stage in STAGES[1:]:
+    for stage in others:
         try:
             wanted = [(part, run.sidecars.need(part), _inputs_within(stage, run, part)) for part in stage.parts(run)]
         except StoreError as problem:

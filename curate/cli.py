@@ -65,15 +65,18 @@ def doctor(out: printing.Printer) -> int:
 
 
 @command
-@click.argument("source_id", metavar="[ID]", required=False)
-def sources(out: printing.Printer, source_id: str | None) -> int:
-    """The cards at hand; with ID, one card in full."""
+@click.argument("words", metavar="[show ID]", nargs=-1)
+def sources(out: printing.Printer, words: tuple[str, ...]) -> int:
+    """The cards at hand; with an ID or a card's file, that card in full."""
     from curate.build import check_card
     from curate.card import load_card
     from curate.corpus import catalog_folders
 
     paths = {path.stem: path for folder in reversed(catalog_folders()) for path in sorted(folder.glob("*.yaml"))}
-    if source_id is None:
+    source_id = words[-1] if words else None
+    if source_id is None or words not in ((source_id,), ("show", source_id)) or words == ("show",):
+        if words:
+            raise UsageError("`curate sources` takes nothing, ID, or show ID")
         return out.sources({name: load_card(path) for name, path in sorted(paths.items())})
     path = Path(source_id) if source_id.endswith((".yaml", ".yml")) else paths.get(source_id)
     if path is None:
@@ -195,10 +198,13 @@ def status(out: printing.Printer, folder: Path, watch: bool) -> int:
     "--by", type=click.Choice(["reason", "source", "stage"]), default="reason", show_default=True, help="Count by this."
 )
 @click.option("--list", "listed", is_flag=True, help="List the rows instead of counting them.")
-def rejects(out: printing.Printer, folder: Path, by: str, listed: bool) -> int:
+@click.option("--retry", is_flag=True, help="Let the next build try again what only this machine refused.")
+def rejects(out: printing.Printer, folder: Path, by: str, listed: bool, retry: bool) -> int:
     """What was refused or filtered, and why."""
-    from curate.status import reject_counts, reject_rows
+    from curate.status import forget_environmental, reject_counts, reject_rows
 
+    if retry:
+        return out.forgotten(folder, forget_environmental(folder))
     return out.reject_rows(reject_rows(folder)) if listed else out.reject_counts(folder, by, reject_counts(folder, by))
 
 

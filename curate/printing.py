@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from curate.ledger import Ledger
     from curate.phantom import Truth
     from curate.status import Status
+    from curate.store.part import Part
     from curate.why import Explanation
 
 __all__ = ["Printer"]
@@ -299,6 +300,16 @@ class Printer:
             print(
                 f"{row['source']}\t{row['stage']}\t{row['verdict']}\t{row['reason']}\t{row['item_key']}\t{place}\t{row['detail']}"
             )
+        return 0
+
+    def forgotten(self, folder: Path, parts: Sequence["Part"]) -> int:
+        """Parts that the next build makes anew."""
+        if self._json:
+            self._document([str(part) for part in parts])
+            return 0
+        for part in parts:
+            print(part)
+        print(f"{len(parts)} parts will be built anew. Next: curate build RECIPE --out {folder}")
         return 0
 
     def checked(self, folder: Path, report: "Report") -> int:

@@ -10,9 +10,10 @@ from curate.ledger import Ledger, ledger_of
 from curate.schema import REJECTS
 from curate.store.gc import leftovers, remove
 from curate.store.parquet import read_table
-from curate.store.part import Sidecars
+from curate.store.commit import retire
+from curate.store.part import Part, Sidecar, Sidecars
 
-__all__ = ["StageStatus", "Status", "collect", "reject_counts", "reject_rows", "status"]
+__all__ = ["StageStatus", "Status", "collect", "forget_environmental", "reject_counts", "reject_rows", "status"]
 
 _BUCKETED: Final = ("read", "draft", "verify")
 
@@ -67,7 +68,7 @@ def reject_rows(out: Path) -> list[dict[str, Any]]:
     return [row for sidecar in Sidecars(out).listed() if sidecar.stage != "catalog" for row in _rejects(out, sidecar)]
 
 
-def _rejects(out: Path, sidecar: Any) -> list[dict[str, Any]]:
+def _rejects(out: Path, sidecar: Sidecar) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_table(out, sidecar.of("rejects"), REJECTS).to_pylist()
     return rows
 
@@ -83,6 +84,15 @@ def reject_counts(out: Path, by: Literal["reason", "source", "stage"] | str) -> 
                     what = {"reason": reason, "source": sidecar.source, "stage": sidecar.stage}[by]
                     counts[what, unit, verdict] = counts.get((what, unit, verdict), 0) + n
     return sorted((*key, n) for key, n in counts.items())
+
+
+def forget_environmental(out: Path) -> list[Part]:
+    """Retire the parts in which something was refused for want of time or memory: the next build makes them anew."""
+    described(out)
+    sidecars = [sidecar for sidecar in Sidecars(out).listed() if sidecar.stage != "catalog"]
+    parts = [sidecar.part for sidecar in sidecars if any(row["environmental"] for row in _rejects(out, sidecar))]
+    retire(out, parts)
+    return parts
 
 
 def collect(out: Path, *, dry_run: bool) -> tuple[list[Path], int]:

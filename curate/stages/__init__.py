@@ -1,18 +1,32 @@
-"""The stages of a build, in the order of the flow."""
+"""The stages of a build, in the order of the flow. Each is imported when it is first asked for."""
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Final, cast
 
 from curate.stages.base import Run, Stage
-from curate.stages.catalog import CatalogStage
-from curate.stages.draft import DraftStage
-from curate.stages.group import GroupStage
-from curate.stages.read import ReadStage
-from curate.stages.scan import ScanStage
-from curate.stages.verify import VerifyStage
 
-__all__ = ["STAGES", "Run", "Stage", "stage_named"]
+__all__ = ["STAGE_NAMES", "Run", "Stage", "stage_named", "stages"]
 
-STAGES: tuple[Stage, ...] = (ScanStage(), ReadStage(), GroupStage(), DraftStage(), VerifyStage(), CatalogStage())
+_CLASSES: Final = {
+    "scan": "ScanStage",
+    "read": "ReadStage",
+    "group": "GroupStage",
+    "draft": "DraftStage",
+    "verify": "VerifyStage",
+    "catalog": "CatalogStage",
+}
+
+STAGE_NAMES: Final = tuple(_CLASSES)
+"""In the order of the flow."""
 
 
+@lru_cache
 def stage_named(name: str) -> Stage:
     """The stage with this name."""
-    return next(stage for stage in STAGES if stage.name == name)
+    return cast(Stage, getattr(import_module(f"curate.stages.{name}"), _CLASSES[name])())
+
+
+def stages() -> list[Stage]:
+    """Every stage, in the order of the flow."""
+    return [stage_named(name) for name in STAGE_NAMES]

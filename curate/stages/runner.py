@@ -1,0 +1,85 @@
+"""What runs in a worker: one part after another, with no more imported than their stage needs."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from curate.corpus import Corpus, project_key
+from curate.schema import CATALOG_TABLES, TABLES, Reason
+from curate.stages import Stage, stage_named
+from curate.stages.base import RealPaths, Run
+from curate.store.commit import PartWriter
+from curate.store.freshness import Freshness, cache_folder
+from curate.store.part import Part, Sidecar, Sidecars
+
+__all__ = ["PartRunner", "build_part"]
+
+_POISON: Final = {"crash": Reason.DECODER_CRASH, "time": Reason.TIME_LIMIT, "memory": Reason.MEMORY_LIMIT}
+
+
+class PartRunner:
+    """Builds one part after another in a worker. Made once per worker from what all jobs share.
+
+    `shared` names the `stages` that will be asked for, so that their imports do not wait for the first job.
+    """
+
+    def __init__(self, shared: Any) -> None:
+        _do_without_pandas()
+        self._corpus = msgspec.convert(shared["corpus"], Corpus)
+        self._out = Path(shared["out"])
+        self._key = project_key()
+        self._paths: dict[str, RealPaths] = {}
+        for name in shared.get("stages", ()):
+            stage_named(name)
+
+    def __call__(self, job: Any, beat: Callable[[str], None]) -> None:
+        """Build the job's part and commit it."""
+        part = Part(job["stage"], job["source"], job["bucket"])
+        stage = stage_named(part.stage)
+        poisoned = {key: _POISON[why] for key, why in job.get("poisoned", {}).items()}
+        run = Run(
+            self._corpus,
+            self._key,
+            self._out,
+            Sidecars(self._out),
+            Freshness(cache_folder(self._out)),
+            poisoned,
+            self._paths,
+        )
+        build_part(stage, run, part, beat)
+
+
+def build_part(stage: Stage, run: Run, part: Part, beat: Callable[[str], None]) -> Sidecar:
+    """Build and commit one part here and now."""
+    catalog = stage.name == "catalog"
+    with PartWriter(run.out, part, CATALOG_TABLES if catalog else TABLES, "catalog" if catalog else "") as writer:
+        inputs = stage.build(run, part, writer, beat)
+        return writer.commit(stage.fingerprint(run, part), inputs)
+
+
+class _NoPandas:
+    """An import finder that knows of one package that it is not there."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name, name=name)
+
+
+def _do_without_pandas() -> None:
+    """Have pyarrow look for pandas now, in vain, so that it never imports it by itself.
+
+    Where pandas is installed, pyarrow imports it at the first list that becomes an array, to recognise its types: half
+    a second and 45 MB for each worker, none of which meets a data frame. An explicit `import pandas` works as ever.
+    """
+    if "pandas" in sys.modules:
+        return
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([], pa.null())
+    finally:
+        sys.meta_path.remove(_NoPandas)
