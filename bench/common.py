@@ -250,7 +250,5 @@ def print_table(title: str, results: Mapping[str, Sequence[Measured]]) -> None:
         cpu = statistics.median(run.cpu_seconds for run in runs)
         base, cpu_base = base or seconds / images, cpu_base or cpu / images
         peak = statistics.median(run.peak_bytes for run in runs) / 2**20
-        ratio = seconds / images / base
-        print(
-            f"{name:34}{images:>8}{seconds:>9.2f}{images / seconds:>10.0f}{ratio:>8.2f}{cpu:>8.2f}{cpu / images / cpu_base:>8.2f}{peak:>9.0f}"
-        )
+        rate, ratio, cpu_ratio = images / seconds, seconds / images / base, cpu / images / cpu_base
+        print(f"{name:34}{images:>8}{seconds:>9.2f}{rate:>10.0f}{ratio:>8.2f}{cpu:>8.2f}{cpu_ratio:>8.2f}{peak:>9.0f}")

@@ -89,7 +89,6 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     source_split: str | None = None
     file: str
     locator: str
-    file_sha256: str
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -377,7 +377,6 @@ ANNOTATIONS = pa.schema(
         pa.field("source_split", pa.string()),
         _required("file", pa.string()),
         _required("locator", pa.string()),  # row 12, object[3], line 7
-        _required("file_sha256", pa.string()),
     ]
 )
 """One thing the source says about one asset."""
@@ -432,7 +431,6 @@ PAIRS = pa.schema(
         pa.field("response_id", pa.string()),
         _required("checks", pa.struct([pa.field(rule, pa.string(), nullable=False) for rule in RULES])),
         pa.field("source_split", pa.string()),
-        _required("source_sha256", STRINGS),  # the image files and label files that it rests on
     ]
 )
 """One proved instruction pair."""
@@ -496,10 +494,19 @@ CATALOG_TABLES: Final[dict[str, pa.Schema]] = {
         _required("licence", pa.string()),
         _required("terms_class", pa.string()),
     ),
-    "annotations": _with(ANNOTATIONS, _required("split", pa.string())),
+    "annotations": _with(ANNOTATIONS, _required("file_sha256", pa.string()), _required("split", pa.string())),
     "groups": GROUPS,
-    "pairs": _with(PAIRS, _required("split", pa.string()), _required("licence", pa.string())),
+    "pairs": _with(
+        PAIRS,
+        _required("split", pa.string()),
+        _required("licence", pa.string()),
+        _required("source_sha256", STRINGS),  # the image files and label files that it rests on
+    ),
     "rejects": REJECTS,
     "parts": PARTS,
 }
-"""What the catalog holds: byte-free, with split and licence joined."""
+"""What the catalog holds: byte-free, with split, licence and the digests of the source files joined.
+
+The digest of a label file stands here and not in `annotations`, because a file of many rows would else make every one
+of its rows new when one of them is edited.
+"""

@@ -62,7 +62,6 @@ class RawAnnotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     # filled in by scan, not by layouts:
     label_set: str = ""
     file: str = ""
-    file_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,6 @@ A draft never claims more than was seen: every world is open, nothing is exhaust
 words, and terms stand as unknown until a person has read them.
 """
 
-import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -13,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from curate.errors import UsageError
 from curate.layouts import sniff_objects
-from curate.layouts.archives import is_parquet
-from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, globs_of, look_at
+from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, globs_of, look_at, suffix_of
+from curate.layouts.sniff_parquet import embedded_images
 from curate.layouts.sniff_records import record_sets
+from curate.layouts.sniff_trial import trial
 from curate.layouts.tree import Entry, Reader
 
 __all__ = ["Sniffed", "sniff"]
@@ -30,6 +27,7 @@ _ALWAYS_UNSURE: Final = (
     "modality and anatomy: no file says them for the set as a whole",
     "world and exhaustive: left open and false; say so where silence means absence, or where every object is marked",
 )
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DOCUMENT = re.compile(r"(?:^|/)(?:licen[sc]e|copying|readme|notice|changelog|citation|sources)[^/]*$", re.IGNORECASE)
 _SUBJECT_FOLDER = re.compile(
     r"(?:^|/)(?P<subject>(?:patient|subject|sub|case|pat|participant|person|p)[ _-]?[0-9]+)(?=[/_.-])", re.IGNORECASE
@@ -54,35 +52,75 @@ class Sniffed:
 def sniff(root: Path, *, card_id: str | None = None) -> Sniffed:
     """The draft of a card for the folder `root`; its id is the folder's name unless given.
 
+    Listing the folder takes as long as it is large; of its files a bounded sample is opened, and what was not looked
+    at is told.
+
     Raises:
         DataError: there is no such folder.
+        UsageError: no card can have this id.
     """
+    if card_id is not None and not _ID.fullmatch(card_id):
+        raise UsageError(f"a card's id is lower-case letters, digits, '.', '_' and '-', got {card_id!r}")
     with Reader(root) as reader:
         look = look_at(root, reader)
-        embedded = _parquet_images(look)
-        if embedded is not None:
-            return _card(root, card_id, look, *embedded)
-        masks, mask_keys = sniff_objects.masks(look)
-        pictures = tuple(image for image in look.images if image.key not in mask_keys)
-        look = Look(look.tree, pictures, look.dicom, look.others, look.unsure, reader)
-        drafts = [*masks, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
-        claimed = frozenset(key for draft in drafts for key in draft.files) | mask_keys
-        drafts += record_sets(look, claimed, any(draft.objects for draft in drafts))
-        if not look.dicom and not any(draft.labels["layout"] != "none" for draft in drafts):
-            drafts += _folders(look)
-        taken = [entry.name for entry in look.tree.entries if entry.key not in {image.key for image in pictures}]
-        images: dict[str, Any] = {"glob": globs_of([image.name for image in pictures], taken)}
-        if look.dicom:
-            images["header"] = {"modality": "Modality", "anatomy": "BodyPartExamined", "view": "ViewPosition"}
-        return _card(root, card_id, look, images, drafts)
+        images, drafts, look = _recognised(look)
+        card, unsure = _card(root, card_id, look, images, drafts)
+        unsure += trial(card, look)
+    return Sniffed(card, tuple(dict.fromkeys(_one_line(line) for line in unsure)))
 
 
-def _card(root: Path, card_id: str | None, look: Look, images: dict[str, Any], drafts: list[Draft]) -> Sniffed:
+def _recognised(look: Look) -> tuple[dict[str, Any], list[Draft], Look]:
+    """The card's `images`, its label sets, and the look without what is no picture."""
+    embedded = embedded_images(look)
+    if embedded is not None:
+        beside = f"images: {len(look.images)} image files beside those in Parquet are left out; write them a card"
+        images, drafts = embedded
+        told = (Draft({"layout": "none"}, frozenset(), (beside,)),) if look.images else ()
+        return images, [*drafts, *told], look
+    masks, mask_keys = sniff_objects.masks(look)
+    pictures, told_of_dicom = _of_one_kind(look, [image for image in look.images if image.key not in mask_keys])
+    look = Look(
+        look.tree, tuple(pictures), look.dicom & {one.key for one in pictures}, look.others, look.unsure, look.reader
+    )
+    drafts = [*masks, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
+    claimed = frozenset(key for draft in drafts for key in draft.files) | mask_keys
+    drafts += record_sets(look, claimed, any(draft.objects for draft in drafts))
+    if not look.dicom and not any(draft.labels["layout"] != "none" for draft in drafts):
+        drafts += _folders(look)
+    drafts += [Draft({"layout": "none"}, frozenset(), told_of_dicom)]
+    own = mask_keys | {image.key for image in pictures}
+    taken = [entry.name for entry in look.tree.entries if entry.key not in own]
+    images = {"glob": globs_of([image.name for image in pictures], taken)}
+    if look.dicom:
+        images["header"] = {"modality": "Modality", "anatomy": "BodyPartExamined", "view": "ViewPosition"}
+    return images, drafts, look
+
+
+def _of_one_kind(look: Look, pictures: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """DICOM files or pictures, whichever are more: a card that reads headers refuses what has none."""
+    dicom = [image for image in pictures if image.key in look.dicom]
+    plain = [image for image in pictures if image.key not in look.dicom]
+    if not dicom or not plain:
+        return pictures, ()
+    kept, left = (dicom, plain) if len(dicom) >= len(plain) else (plain, dicom)
+    what = "plain pictures beside DICOM files" if kept is dicom else "DICOM files beside plain pictures"
+    return kept, (f"images: {what} need a card of their own; left out here: {len(left)}",)
+
+
+def _one_line(text: str) -> str:
+    """Names of files may hold anything; a line of comment must stay one."""
+    return "".join(letter if letter.isprintable() else f"\\u{{{ord(letter):x}}}" for letter in text)
+
+
+def _card(
+    root: Path, card_id: str | None, look: Look, images: dict[str, Any], drafts: list[Draft]
+) -> tuple[dict[str, Any], list[str]]:
     name = root.resolve().name
     lists = sniff_objects.split_lists(look)
     subject, subject_unsure = _subject(look, drafts)
-    speaking = [draft.labels for draft in drafts if draft.labels["layout"] != "none"]
-    labels = _named([one for one in speaking if one.get("image") != "@row" or one["columns"]])
+    split = {"split": lists[0]} if lists else _split(look, drafts)
+    rules = [*subject.values(), *split.get("split", {}).values()]
+    labels = _named([draft.labels for draft in drafts if _says_something(draft, rules)])
     claimed = {key for draft in drafts for key in draft.files} | (lists[1] if lists else frozenset())
     claimed |= {str(draft.labels.get("names")) for draft in drafts}
     ignores, left = _left_over(look, frozenset(claimed))
@@ -95,11 +133,11 @@ def _card(root: Path, card_id: str | None, look: Look, images: dict[str, Any], d
         "labels": labels,
         "subject": subject,
     }
-    split = {"split": lists[0]} if lists else _split(look, drafts)
     card |= split | ({"ignores": ignores} if ignores else {})
+    unsure = []
     if not images["glob"]:
         card["images"] = {**images, "glob": "**/*.png"}
-    unsure = [] if images["glob"] else ["images: none were found; what the labels name must be fetched"]
+        unsure.append("images: none were found; put those that the labels name below this folder and correct `images`")
     unsure += ["labels: none were recognised"] if not labels else []
     unsure += [
         _licence_seen(look),
@@ -107,8 +145,17 @@ def _card(root: Path, card_id: str | None, look: Look, images: dict[str, Any], d
         *subject_unsure,
         *(line for draft in drafts for line in draft.unsure),
     ]
-    unsure += [*look.unsure, *left]
-    return Sniffed(card, tuple(dict.fromkeys(unsure)))
+    return card, [*unsure, *look.unsure, *left]
+
+
+def _says_something(draft: Draft, rules: list[str]) -> bool:
+    """A table is worth a label set where a column is a label, or one that the card's other rules read."""
+    layout: str = draft.labels["layout"]
+    if layout != "table":
+        return layout != "none"
+    told = any(draft.labels.get(key) for key in ("columns", "box", "fields"))
+    ruled = [*(draft.subject or {}).values(), *(draft.split or {}).values()]
+    return told or any(column in rules for column in ruled)
 
 
 def _named(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -129,13 +176,13 @@ def _left_over(look: Look, claimed: frozenset[str]) -> tuple[list[str], list[str
     documents = [entry.name for entry in look.others if entry.key not in claimed and _DOCUMENT.search(entry.name)]
     left = [entry for entry in look.others if entry.key not in claimed and not _DOCUMENT.search(entry.name)]
     kinds = Counter(
-        entry.name if len(left) <= 5 else f"*{Path(entry.name).suffix or ' without extension'}" for entry in left
+        entry.name if len(left) <= 5 else f"*{suffix_of(entry.name) or ' without extension'}" for entry in left
     )
     told = [
         f"files: {times} not understood, {name}" if times > 1 else f"files: not understood, {name}"
         for name, times in kinds.items()
     ]
-    return sorted(documents), told
+    return globs_of(documents, [entry.name for entry in look.tree.entries if entry.name not in set(documents)]), told
 
 
 def _licence_seen(look: Look) -> str:
@@ -193,57 +240,3 @@ def _folders(look: Look) -> list[Draft]:
         "folders: give standard names in `concepts`; world is open, say `exclusive` if one class rules out the others",
     )
     return [Draft({"layout": "folders", "kind": "class"}, frozenset(), unsure)]
-
-
-def _parquet_images(look: Look) -> tuple[dict[str, Any], list[Draft]] | None:
-    """Parquet files with a column of images, as the `datasets` library writes them; their other columns as a table."""
-    files = [entry for entry in look.others if is_parquet(entry.name) and entry.member is None]
-    schema = _schema(look, files[0]) if files else None
-    column = next((field.name for field in schema if _holds_images(field.type)), None) if schema is not None else None
-    if schema is None or column is None:
-        return None
-    globs = globs_of([entry.name for entry in files], [entry.name for entry in look.others if entry not in files])
-    columns: dict[str, Any] = {}
-    unsure = []
-    classes = _class_names(schema)
-    for field in schema:
-        if field.name in classes:
-            columns[field.name] = {
-                "kind": "class",
-                "values": {str(i): name for i, name in enumerate(classes[field.name])},
-            }
-        elif field.name.lower() in ("label", "diagnosis", "class") and pa.types.is_string(field.type):
-            columns[field.name] = {"kind": "class"}
-            unsure.append(f"column {field.name!r}: taken for classes by its name; give standard names in `concepts`")
-        elif field.name != column:
-            unsure.append(f"column {field.name!r}: left out; it may be a label, a text or an identifier")
-    drafted = {"layout": "table", "files": globs, "image": "@row", "columns": columns}
-    keys = frozenset(entry.key for entry in files)
-    return {"glob": [*globs], "column": column}, [Draft(drafted, keys, tuple(unsure))]
-
-
-def _schema(look: Look, entry: Entry) -> pa.Schema | None:
-    data = look.read(entry)
-    try:
-        return pq.read_schema(io.BytesIO(data)) if data else None
-    except (pa.ArrowException, OSError):
-        return None
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return {"bytes", "path"} <= {kind.field(i).name for i in range(kind.num_fields)}
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Columns whose numbers the `datasets` library has given names to."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {
-            name: feature["names"]
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (KeyError, ValueError, TypeError):
-        return {}

@@ -11,7 +11,7 @@ from curate.layouts.archives import is_archive
 from curate.layouts.globs import compile_patterns
 from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
 
-__all__ = ["Draft", "Look", "escaped", "globs_of", "is_image_name", "look_at", "suffix_of"]
+__all__ = ["Draft", "Look", "escaped", "globs_of", "is_image_bytes", "is_image_name", "look_at", "suffix_of"]
 
 MAX_ARCHIVES: Final = 50
 """Archives that are opened; a folder of more is a folder of archives, which a person must describe."""
@@ -146,7 +146,7 @@ def look_at(root: Path, reader: Reader) -> Look:
         ):
             peeks[kind] += 1
             head = _head(root, reader, entry)
-            image = bool(_MAGIC.match(head))
+            image = is_image_bytes(head)
             dicom |= {entry.key} if head[128:132] == b"DICM" else set()
         if _DICOM_SUFFIX.search(entry.name):
             dicom.add(entry.key)
@@ -173,6 +173,11 @@ def suffix_of(name: str) -> str:
 def is_image_name(name: str) -> bool:
     """True for names with the extension of an image."""
     return _IMAGE_SUFFIX.search(name) is not None
+
+
+def is_image_bytes(head: bytes) -> bool:
+    """True for bytes that begin as an image file does."""
+    return _MAGIC.match(head) is not None
 
 
 def globs_of(wanted: Iterable[str], unwanted: Iterable[str]) -> list[str]:

@@ -245,14 +245,14 @@ def _lists_images(look: Look, entry: Entry) -> bool:
 def masks(look: Look) -> tuple[list[Draft], frozenset[str]]:
     """Images that are masks of others, by the words in their paths; and the keys of these masks."""
     shared = _shared_folders(look.images)
-    marked = [entry for entry in look.images if _is_mask_name(entry.name, shared)]
+    marked = [entry for entry in look.images if entry.key not in look.dicom and _is_mask_name(entry.name, shared)]
     keys = _keys(marked)
     pictures = [entry for entry in look.images if entry.key not in keys]
     if not marked or not pictures:
         return [], frozenset()
     pairing = _pairing(marked, pictures)
     if pairing is None:
-        told = f"masks: {len(marked)} images are called masks, but lead to no other image; they are taken for images"
+        told = f"masks: of {len(marked)} image files called masks most lead to no image; they are taken for images"
         return [Draft({"layout": "none"}, frozenset(), (told,))], frozenset()
     options, of_image = pairing
     files = globs_of([entry.name for entry in marked], [entry.name for entry in pictures])

@@ -5,21 +5,34 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from curate.layouts.archives import gunzip
 from curate.layouts.concepts import shown
 from curate.layouts.objects import number, stem_of
-from curate.layouts.records import Row, format_of, read_rows
-from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, globs_of, is_image_name
+from curate.layouts.records import FileFormat, Row, format_of, read_rows
+from curate.layouts.sniff_files import (
+    MAX_SAMPLE_BYTES,
+    SPLIT_WORDS,
+    Draft,
+    Look,
+    escaped,
+    globs_of,
+    is_image_name,
+    suffix_of,
+)
 from curate.layouts.sniff_objects import json_of
 from curate.layouts.tree import Entry
 from curate.schema import Refusal
 
-__all__ = ["Records", "read_records", "record_sets"]
+__all__ = ["SAMPLE_ROWS", "Records", "drafted", "read_records", "record_sets"]
 
 SAMPLE_ROWS: Final = 3000
 """Rows of one file whose cells are looked at."""
+
+MAX_FILES_A_KIND: Final = 50
+"""Files of one folder and extension that are read as records: more are a file per image, which no table is."""
 
 MAX_WORDS: Final = 60
 """A column of at most so many different words may name classes."""
@@ -83,13 +96,15 @@ class Records:
 
 def read_records(look: Look, entry: Entry) -> Records | None:
     """A file as records, or None where it holds none."""
-    form = format_of(entry.name)
-    data = look.read(entry) if form is not None else None
+    form = format_of(entry.name.removesuffix(".gz"))
+    data = _bytes_of(look, entry, form) if form is not None else None
     if form is None or not data:
         return None
     options: dict[str, Any] = {}
+    if form != "parquet" and (encoding := _encoding(data)) is not None:
+        options["encoding"] = encoding
     if form in ("csv", "tsv"):
-        delimiter = _delimiter(data)
+        delimiter = _delimiter(data, options.get("encoding", "utf-8"))
         if delimiter != {"csv": ",", "tsv": "\t"}[form]:
             options["delimiter"] = delimiter
     if form == "json":
@@ -103,12 +118,32 @@ def read_records(look: Look, entry: Entry) -> Records | None:
     rows = tuple(row for row in reading.rows if isinstance(row, Row))[:SAMPLE_ROWS]
     if not rows:
         return None
-    return Records(entry, options, tuple(rows[0].cells) + tuple(sorted(reading.columns - set(rows[0].cells))), rows)
+    columns = tuple(rows[0].cells) + tuple(sorted(reading.columns - set(rows[0].cells)))
+    return Records(entry, options, tuple(column for column in columns if column not in reading.repeated), rows)
 
 
-def _delimiter(data: bytes) -> str:
+def _bytes_of(look: Look, entry: Entry, form: FileFormat | None) -> bytes | None:
+    if not entry.name.lower().endswith(".gz"):
+        return look.read_lines(entry) if form in ("csv", "tsv", "jsonl") else look.read(entry)
+    packed = look.read(entry)
+    data = gunzip(packed, MAX_SAMPLE_BYTES) if packed else None
+    return data if isinstance(data, bytes) else None
+
+
+def _encoding(data: bytes) -> str | None:
+    """The encoding that the bytes show to be another than UTF-8; Latin-1, which fits any bytes, is a guess."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return None
+
+
+def _delimiter(data: bytes, encoding: str) -> str:
     """The separator that parts the first lines into the same number of cells, more than one; a comma if none does."""
-    lines = data[:65536].decode("utf-8-sig", "replace").splitlines()[:20]
+    lines = data[:65536].decode(encoding, "replace").removeprefix("\ufeff").splitlines()[:20]
     best, most = ",", 1
     for candidate in (",", "\t", ";", "|"):
         try:
@@ -143,10 +178,15 @@ def record_sets(look: Look, claimed: frozenset[str], boxes_known: bool) -> list[
     since it is likely to repeat them.
     """
     found: dict[str, tuple[dict[str, Any], list[Records], Draft]] = {}
-    for entry in look.others:
-        records = read_records(look, entry) if entry.key not in claimed else None
-        draft = _drafted(look, records, boxes_known) if records is not None else None
+    looked_at = Counter[tuple[str, str]]()
+    for entry in look.affordable(entry for entry in look.others if entry.key not in claimed):
+        kind = (entry.folder, suffix_of(entry.name))
+        if looked_at[kind] >= MAX_FILES_A_KIND:
+            continue
+        records = read_records(look, entry)
+        draft = drafted(look, records, boxes_known) if records is not None else None
         if draft is None or records is None:
+            looked_at[kind] += 1  # what is understood is worth its time
             continue
         key = repr(sorted(draft.labels.items(), key=str))
         found.setdefault(key, (draft.labels, [], draft))[1].append(records)
@@ -157,27 +197,38 @@ def _merged(look: Look, labels: dict[str, Any], sets: list[Records], draft: Draf
     """One label set for all files that read the same way."""
     wanted = {records.entry.name for records in sets}
     files = globs_of(wanted, [entry.name for entry in (*look.images, *look.others) if entry.name not in wanted])
-    drafted = {"layout": labels["layout"], "files": files, **labels}
+    written = {"layout": labels["layout"], "files": files, **labels}
     if not files or labels["layout"] == "none":
-        drafted = labels
-    splits = {records.entry.name: split for records in sets if (split := _split_in(stem_of(records.entry.name)))}
+        written = labels
+    splits = {
+        escaped(records.entry.name): split for records in sets if (split := _split_in(stem_of(records.entry.name)))
+    }
     if labels["layout"] == "qa" and splits:
-        drafted["splits"] = splits
+        written["splits"] = splits
+    names = [records.entry.name for records in sets]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    told = (f"{', '.join(names[:5])}{more}: read alike; what is said of columns was seen in the first",)
     keys = frozenset(records.entry.key for records in sets)
-    return Draft(drafted, keys, draft.unsure, draft.objects, draft.subject, draft.split)
+    return Draft(written, keys, (*draft.unsure, *(told if len(sets) > 1 else ())), draft.objects, draft.subject, draft.split)
 
 
 def _split_in(stem: str) -> str | None:
     return next((word for word in sorted(SPLIT_WORDS, key=len, reverse=True) if word in stem.lower()), None)
 
 
-def _drafted(look: Look, records: Records, boxes_known: bool) -> Draft | None:
+def drafted(look: Look, records: Records, boxes_known: bool, image: str | None = None) -> Draft | None:
+    """What one file of records says of images; `image` is the column that names them, where that is known."""
     question, answer = _named(records, _QUESTION), _named(records, _ANSWER)
-    image = image_column(look, records)
-    if question and answer:
-        image = image or _absent_images(records)
-        return _qa(look, records, image, question, answer) if image else None
-    return _table(records, image, boxes_known) if image else None
+    image = image or image_column(look, records) or _absent_images(look, records, bool(question and answer))
+    if image is None:
+        return None
+    guessed = ("delimiter", "encoding")
+    unsure = [f"{records.entry.name}: `{key}` is a guess from its bytes" for key in guessed if key in records.options]
+    asks = (question, answer) if question and answer else None
+    found = _qa(records, image, *asks) if asks is not None else _table(records, image, boxes_known)
+    if image != "@row" and not any(look.finds(cell, records.entry.folder) for cell in records.cells(image)[:500]):
+        unsure.append(f"{found.labels['layout']}: no image that column {image!r} names is here")
+    return replace(found, unsure=(*unsure, *found.unsure))
 
 
 def _named(records: Records, pattern: re.Pattern[str]) -> str | None:
@@ -200,18 +251,25 @@ def image_column(look: Look, records: Records) -> str | None:
     return best[1] if best else None
 
 
-def _absent_images(records: Records) -> str | None:
-    """The column that names images, none of which is here: one of file names before one with a telling name."""
+def _absent_images(look: Look, records: Records, asked: bool) -> str | None:
+    """The column that names images, none of which is here: one of file names; of questions also one by its name."""
+    files = [column for column in records.columns if _all_image_names(records.cells(column)[:20])]
     telling = [column for column in records.columns if _IMAGE.search(column)]
-    files = [column for column in telling if any(is_image_name(cell) for cell in records.cells(column)[:20])]
-    return next(iter([*files, *telling]), None)
+    if asked:
+        return next(iter([*(column for column in files if column in telling), *files, *telling]), None)
+    return next(iter(files), None) if not look.images else None
 
 
-def _qa(look: Look, records: Records, image: str, question: str, answer: str) -> Draft:
+def _all_image_names(cells: Sequence[str]) -> bool:
+    return bool(cells) and sum(is_image_name(cell) for cell in cells) * 10 >= len(cells) * 9
+
+
+def _qa(records: Records, image: str, question: str, answer: str) -> Draft:
+    if "delimiter" in records.options:
+        told = f"{records.entry.name}: questions in cells parted by {records.options['delimiter']!r}; write them as CSV"
+        return Draft({"layout": "none"}, frozenset(), (told,))
     labels: dict[str, Any] = {"layout": "qa", **records.options, "image": image, "question": question, "answer": answer}
     unsure = []
-    if not any(look.finds(cell, records.entry.folder) for cell in records.cells(image)[:500]):
-        unsure.append(f"qa: no image that column {image!r} names is here")
     kind = _named(records, re.compile(r"^(?:answer|a)_?type$", re.IGNORECASE))
     if kind:
         labels["answer_type"] = kind
@@ -239,7 +297,7 @@ def _rules(records: Records) -> tuple[dict[str, Any] | None, dict[str, Any] | No
     return ({"column": subject} if subject else None), ({"column": split} if split and known else None)
 
 
-def _table(records: Records, image: str, boxes_known: bool) -> Draft | None:
+def _table(records: Records, image: str, boxes_known: bool) -> Draft:
     labels: dict[str, Any] = {"layout": "table", **records.options, "image": image}
     unsure: list[str] = []
     subject, split = _rules(records)
@@ -264,7 +322,10 @@ def _table(records: Records, image: str, boxes_known: bool) -> Draft | None:
     labels |= {"columns": columns} if columns else {}
     if not columns and box is None:
         unsure.append(f"{records.entry.name}: names images, but no column is plainly a label")
-    unsure += [f"{records.entry.name}, {', '.join(names)}: {why}" for why, names in left.items()]
+    if "view" in fields:
+        words = _listed(set(records.cells(fields["view"])))
+        unsure.append(f"{records.entry.name}, {fields['view']}: taken for the view as it stands, {words}; say `values`")
+    unsure += [f"{records.entry.name}, {_spelt(names)}: {why}" for why, names in left.items()]
     return Draft(labels, frozenset(), tuple(unsure), box is not None, subject, split)
 
 
@@ -310,8 +371,8 @@ def _column(records: Records, column: str) -> _Said:
     """What a column plainly says; nothing where a reader of the data's own description is needed."""
     cells = records.cells(column)
     words = set(cells)
-    if _SEX.search(column):
-        return _Said({"kind": "attribute"})
+    if _SEX.search(column) and _words(records, column) and not any(len(cell) > MAX_CELL for cell in words):
+        return _Said({"kind": "attribute"}, f"words as they stand: {_listed(words)}; say what they mean in `values`")
     if _numbers(records, column):
         yes_no = words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}
         finding = f"left out, holds {_listed(words)}; if it is a finding, say its `states`"
@@ -343,6 +404,10 @@ def _numbers(records: Records, column: str) -> bool:
 def _words(records: Records, column: str) -> bool:
     cells = records.cells(column)
     return bool(cells) and len(set(cells)) <= min(MAX_WORDS, max(len(cells) // 2, 2))
+
+
+def _spelt(columns: Iterable[str]) -> str:
+    return ", ".join(column if column and column.isprintable() else repr(column) for column in columns)
 
 
 def _listed(labels: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ A virtual path is the path below the root with `/`; a member continues it (`imag
 and labels need not know what is an archive. Nothing here follows a link out of the root or opens a label.
 """
 
+import io
 import os
 import re
 import stat
@@ -252,6 +253,7 @@ class Reader:
         self._column = column
         self._max_bytes = max_bytes
         self._archives: OrderedDict[str, Archive | ParquetRows] = OrderedDict()
+        self._folders: dict[str, str | None] = {}  # as a path names it -> its real path, null outside the root
 
     def __enter__(self) -> "Reader":
         return self
@@ -273,12 +275,9 @@ class Reader:
             OSError: they cannot be had. `ArchiveError` where `refusal` says more than the operating system does: a
                 path outside the root, a file over the limit, a damaged or refused member.
         """
-        file = self._root / path
-        if "\0" in path or not file.resolve().is_relative_to(self._root):
-            raise ArchiveError(Reason.OUTSIDE_ROOT, "the path leaves the data root")
         if member is None:
-            return self._read_file(file)
-        opened = self._open(path, file)
+            return self._read_file(path)
+        opened = self._open(path, Path(self._inside(path)[0]))
         if isinstance(opened, ParquetRows):
             row = row_number(member)
             if row is None:
@@ -286,13 +285,31 @@ class Reader:
             return opened.read(row, self._max_bytes)
         return opened.read(member, self._max_bytes)
 
-    def _read_file(self, file: Path) -> bytes:
-        status = file.stat()
+    def _inside(self, path: str) -> tuple[str, os.stat_result]:
+        """Where a path below the root leads; the folder it names is followed once, the file itself every time."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._folders:
+            real = None if "\0" in folder else (self._root / folder).resolve()
+            self._folders[folder] = str(real) if real is not None and real.is_relative_to(self._root) else None
+        home = self._folders[folder]
+        if home is None or "\0" in name or name in {"", ".", ".."}:
+            raise ArchiveError(Reason.OUTSIDE_ROOT, "the path leaves the data root")
+        file = f"{home}/{name}"
+        status = os.lstat(file)
+        if stat.S_ISLNK(status.st_mode):
+            if not Path(file).resolve().is_relative_to(self._root):
+                raise ArchiveError(Reason.OUTSIDE_ROOT, "the path leaves the data root")
+            status = Path(file).stat()
+        return file, status
+
+    def _read_file(self, path: str) -> bytes:
+        file, status = self._inside(path)
         if not stat.S_ISREG(status.st_mode):
             raise ArchiveError(Reason.UNREADABLE_FILE, "not a regular file")
         if status.st_size > self._max_bytes:
             raise ArchiveError(Reason.TOO_LARGE, f"{status.st_size} bytes, the limit is {self._max_bytes}")
-        return file.read_bytes()
+        with io.FileIO(file) as opened:
+            return opened.readall()
 
     def _open(self, path: str, file: Path) -> Archive | ParquetRows:
         if path in self._archives:

@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -109,9 +110,8 @@ class Stage(Protocol):
 
 def stage_fingerprint(stage: Stage, config: dict[str, Any], packages: Iterable[str]) -> dict[str, str]:
     """A flat fingerprint, so that a difference can be told field by field."""
-    schemas = CATALOG_TABLES if stage.name == "catalog" else TABLES
     flat = {"version": str(stage.version)}
-    flat |= {f"table.{name}": identity(schemas[name].to_string())[:16] for name in stage.tables}
+    flat |= {f"table.{name}": _schema_digest(name, catalog=stage.name == "catalog") for name in stage.tables}
     flat |= {key: _flat(value) for key, value in config.items()}
     return flat | libraries(packages)
 
@@ -123,7 +123,18 @@ def _flat(value: Any) -> str:
 
 def libraries(packages: Iterable[str]) -> dict[str, str]:
     """The installed versions of the libraries that touch bytes."""
-    return {f"library.{name}": importlib.metadata.version(name) for name in sorted(packages)}
+    return {f"library.{name}": _version(name) for name in sorted(packages)}
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    """The installed version: looked up once, since every part of a build asks."""
+    return importlib.metadata.version(distribution)
+
+
+@lru_cache
+def _schema_digest(table: str, *, catalog: bool) -> str:
+    return identity((CATALOG_TABLES if catalog else TABLES)[table].to_string())[:16]
 
 
 def digest_of(values: Iterable[object]) -> str:

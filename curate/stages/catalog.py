@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.schema import ANNOTATIONS, ASSETS, CATALOG_TABLES, GROUPS, PAIRS, PARTS, REJECTS, TABLES
+from curate.schema import ANNOTATIONS, ASSETS, CATALOG_TABLES, FILES, GROUPS, PAIRS, PARTS, REJECTS, STRINGS, TABLES
 from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
 from curate.stages.group import read_sidecars
 from curate.store.commit import PartWriter
@@ -42,6 +42,7 @@ class CatalogStage:
         return {
             "assets": digest_of(sidecar.digest("assets") for sidecar in reads),
             "annotations": digest_of(sidecar.digest("annotations") for sidecar in reads),
+            "files": digest_of(sidecar.digest("files") for sidecar in everything if sidecar.stage in ("scan", "read")),
             "pairs": digest_of(sidecar.digest("pairs") for sidecar in verifies),
             "groups": run.sidecars.need(Part("group")).digest("groups"),
             "rejects": digest_of(sidecar.digest("rejects") for sidecar in everything),
@@ -56,17 +57,14 @@ class CatalogStage:
         for sidecar in read_sidecars(run):
             beat(str(sidecar.part))
             assets = read_table(run.out, sidecar.of("assets"), ASSETS)
-            place = groups.slice(start, assets.num_rows)
+            bucket = _Bucket(run, sidecar, assets, groups.slice(start, assets.num_rows))
             start += assets.num_rows
-            licence, terms = _terms(run, sidecar.source)
-            writer.write("assets", _joined(assets, place, licence, terms))
+            writer.write("assets", bucket.assets_joined())
             for table in iter_tables(run.out, sidecar.of("annotations"), ANNOTATIONS):
-                writer.write("annotations", _cast(table, "annotations", split=_splits(table.column("asset_id"), place)))
+                writer.write("annotations", bucket.annotations_joined(table))
             verified = run.sidecars.need(Part("verify", sidecar.source, sidecar.bucket))
             for table in iter_tables(run.out, verified.of("pairs"), PAIRS):
-                first = pc.list_element(table.column("asset_ids"), 0)
-                columns = {"split": _splits(first, place), "licence": pa.array([licence] * table.num_rows, pa.string())}
-                writer.write("pairs", _cast(table, "pairs", **columns))
+                writer.write("pairs", bucket.pairs_joined(table))
         everything = _ledger_sidecars(run)
         for sidecar in everything:
             for table in iter_tables(run.out, sidecar.of("rejects"), REJECTS):
@@ -117,22 +115,61 @@ def ledger_rows(sidecars: Sequence[Sidecar]) -> list[dict[str, Any]]:
     ]
 
 
-def _splits(asset_ids: pa.ChunkedArray, place: pa.Table) -> pa.ChunkedArray:
-    where = pc.index_in(asset_ids, value_set=place.column("asset_id").combine_chunks())
-    return place.column("split").take(where)
+class _Bucket:
+    """What is joined to the rows of one bucket: its slice of `groups`, the source's terms, the digests of its files."""
 
+    def __init__(self, run: Run, sidecar: Sidecar, assets: pa.Table, place: pa.Table) -> None:
+        self._assets = assets
+        self._place = place
+        self._licence, self._terms = _terms(run, sidecar.source)
+        scan = run.sidecars.need(Part("scan", sidecar.source))
+        self._digests = {
+            row["path"] if row["member"] is None else f"{row['path']}!{row['member']}": row["sha256"]
+            for built in (scan, sidecar)
+            for row in read_table(run.out, built.of("files"), FILES).to_pylist()
+        }
+        ids, contents = assets.column("asset_id").to_pylist(), assets.column("content_sha256").to_pylist()
+        self._rests_on: dict[str, str] = dict(zip(ids, contents, strict=True))  # asset or annotation -> file digest
 
-def _joined(assets: pa.Table, place: pa.Table, licence: str, terms: str) -> pa.Table:
-    rows = assets.num_rows
-    return _cast(
-        assets,
-        "assets",
-        pixel_sha256=place.column("pixel_sha256"),
-        group_id=place.column("group_id"),
-        split=place.column("split"),
-        licence=pa.array([licence] * rows, pa.string()),
-        terms_class=pa.array([terms] * rows, pa.string()),
-    )
+    def assets_joined(self) -> pa.Table:
+        """The bucket's assets with their place and terms."""
+        rows = self._assets.num_rows
+        return _cast(
+            self._assets,
+            "assets",
+            pixel_sha256=self._place.column("pixel_sha256"),
+            group_id=self._place.column("group_id"),
+            split=self._place.column("split"),
+            licence=pa.array([self._licence] * rows, pa.string()),
+            terms_class=pa.array([self._terms] * rows, pa.string()),
+        )
+
+    def annotations_joined(self, table: pa.Table) -> pa.Table:
+        """Annotations with their split and the digest of the file that says them; remembers the digests for pairs."""
+        digests = [self._digests[file] for file in table.column("file").to_pylist()]
+        self._rests_on |= zip(table.column("annotation_id").to_pylist(), digests, strict=True)
+        split = self._splits(table.column("asset_id"))
+        return _cast(table, "annotations", split=split, file_sha256=pa.array(digests, pa.string()))
+
+    def pairs_joined(self, table: pa.Table) -> pa.Table:
+        """Pairs with their split, licence and the digests of all files that they rest on."""
+        rests_on = [
+            sorted({self._rests_on[key] for key in (*asset_ids, *annotation_ids)})
+            for asset_ids, annotation_ids in zip(
+                table.column("asset_ids").to_pylist(), table.column("annotation_ids").to_pylist(), strict=True
+            )
+        ]
+        return _cast(
+            table,
+            "pairs",
+            split=self._splits(pc.list_element(table.column("asset_ids"), 0)),
+            licence=pa.array([self._licence] * table.num_rows, pa.string()),
+            source_sha256=pa.array(rests_on, STRINGS),
+        )
+
+    def _splits(self, asset_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+        where = pc.index_in(asset_ids, value_set=self._place.column("asset_id").combine_chunks())
+        return self._place.column("split").take(where)
 
 
 def _cast(table: pa.Table, name: str, **more: Any) -> pa.Table:

@@ -163,7 +163,6 @@ class Placer:
             "source_split": raw.source_split,
             "file": raw.file,
             "locator": locator,
-            "file_sha256": raw.file_sha256,
         }
 
 

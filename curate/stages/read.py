@@ -36,7 +36,8 @@ from curate.store.part import Part, Sidecar
 __all__ = ["ReadStage", "rehash"]
 
 FLUSH_BYTES: Final = 16 * 2**20
-"""Image bytes held in Python before they become an Arrow table."""
+FLUSH_ROWS: Final = 100
+"""Image bytes, or images, held in Python before they go to their file: one row group of it."""
 
 _GEOMETRIC: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
 
@@ -260,7 +261,7 @@ class _Bucket:
                 "changes": list(one.changes),
             }
         )
-        if self._image_bytes >= FLUSH_BYTES:
+        if self._image_bytes >= FLUSH_BYTES or len(self._images) >= FLUSH_ROWS:
             self._flush()
         labelled = one.exif_orientation if self.source.card.images.exif_rotated else None
         shrunk = (one.width, one.height)

@@ -18,7 +18,7 @@ from curate.images.dicom import Header, read_header
 from curate.layouts.base import Context, ImageRef, RawAnnotation, RawMask, Record, Refused
 from curate.layouts.tree import ArchiveError, Entry, ImageIndex, Reader, Tree
 from curate.recipe import Parts
-from curate.schema import INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
+from curate.schema import FILES, INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
 from curate.stages.base import UNREADABLE, Beat, Run, digest_of, refusal_of, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.part import Part
@@ -58,7 +58,7 @@ class ScanStage:
 
     name = "scan"
     version = 1
-    tables: tuple[str, ...] = ("inventory", "rejects")
+    tables: tuple[str, ...] = ("inventory", "files", "rejects")
     after: tuple[str, ...] = ()
     isolated = True
 
@@ -313,11 +313,8 @@ class _Scan:
             item.labelled_by.add(labels.name)
         for column, value in record.columns.items():
             item.values.setdefault(column, set()).add(value)
-        digest = self.files.digests.get(record.file, "")
         for annotation in record.annotations:
-            item.annotations.append(
-                msgspec.structs.replace(annotation, label_set=labels.name, file=record.file, file_sha256=digest)
-            )
+            item.annotations.append(msgspec.structs.replace(annotation, label_set=labels.name, file=record.file))
             if annotation.kind in _NAMING_KINDS and annotation.concept is not None:
                 self.vocabulary[labels.name].add(annotation.concept)
 
@@ -386,6 +383,7 @@ class _Scan:
         for bucket in sorted(dealt):
             self.writer.write("inventory", pa.Table.from_pylist(dealt[bucket], schema=INVENTORY), bucket)
             self.writer.finish("inventory", bucket)
+        self.writer.write("files", pa.Table.from_pylist(self._label_files(), schema=FILES))
         self.writer.statistics = {
             "buckets": sorted(dealt),
             "bucket_count": buckets,
@@ -393,6 +391,23 @@ class _Scan:
             "with_subject": sum(row["subject"] is not None for row in rows),
             "vocabulary": {name: sorted(self._vocabulary_of(name)) for name in sorted(self.vocabulary)},
         }
+
+    def _label_files(self) -> list[dict[str, Any]]:
+        """The rows of `files`: every label file, list and header that was read, with its digest."""
+        by_key = {entry.key: entry for entry in (*self.files.tree.entries, *self.files.images)}
+        read = [(by_key[key], digest) for key, digest in self.files.digests.items() if digest != UNREADABLE]
+        hidden = self.card.hides_paths
+        rows = [
+            {
+                "path": self.show(entry.key) if hidden else entry.path,
+                "member": None if hidden else entry.member,
+                "bytes": entry.bytes,
+                "sha256": digest,
+                "role": "label",
+            }
+            for entry, digest in read
+        ]
+        return sorted(rows, key=lambda row: (str(row["path"]), str(row["member"] or "")))
 
     def _vocabulary_of(self, name: str) -> set[str]:
         labels = next(labels for labels in self.card.labels if labels.name == name)

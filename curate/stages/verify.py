@@ -78,7 +78,6 @@ def _pair(draft: Draft, about: list[Subject], checks: dict[str, str]) -> dict[st
     rests_on = [
         annotation for subject in about for annotation in subject.annotations if annotation.annotation_id in named
     ]
-    digests = {subject.asset.content_sha256 for subject in about} | {annotation.file_sha256 for annotation in rests_on}
     splits = {annotation.source_split for annotation in rests_on if annotation.source_split is not None}
     splits = splits or {subject.asset.source_split for subject in about if subject.asset.source_split is not None}
     return {
@@ -95,5 +94,4 @@ def _pair(draft: Draft, about: list[Subject], checks: dict[str, str]) -> dict[st
         "response_id": None,
         "checks": checks,
         "source_split": "+".join(sorted(splits)) or None,
-        "source_sha256": sorted(digest for digest in digests if digest),
     }

@@ -208,8 +208,8 @@ class _Temporary:
         )
 
     def discard(self) -> None:
-        with contextlib.suppress(OSError, pa.ArrowException, ValueError):
-            self.table.close()
+        self.sink.detach()
+        self.table.abandon()
         with contextlib.suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)

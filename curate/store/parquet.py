@@ -30,21 +30,28 @@ class HashingFile:
     closed = False
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file: BinaryIO | None = file
         self._digest = hashlib.sha256()
         self.bytes = 0
 
     def write(self, data: Any) -> int:
         """Write a buffer and fold it into the digest."""
+        size = memoryview(data).nbytes
+        if self._file is None:
+            return size
         self._digest.update(data)
         self._file.write(data)
-        size = memoryview(data).nbytes
         self.bytes += size
         return size
 
     def flush(self) -> None:
         """Hand what is buffered to the operating system."""
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
+
+    def detach(self) -> None:
+        """Swallow whatever comes from now on."""
+        self._file = None
 
     def tell(self) -> int:
         """Bytes so far."""
@@ -96,6 +103,14 @@ class TableFile:
         """Write what is pending and the footer."""
         self._flush()
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Give up a file that nobody wants any more; its sink must swallow what the writer still has to say."""
+        self._pending = []
+        try:
+            self._writer.close()
+        except (OSError, pa.ArrowException, ValueError):
+            self._writer.is_open = False  # else it tries again, and complains, when it is collected
 
     def _flush(self) -> None:
         if not self._pending:

@@ -159,7 +159,8 @@ def test_yolo_takes_its_names_from_the_data_file(tmp_path: Path) -> None:
     assert only_set(found)["names"] == "data.yaml"
     assert {key[2] for key in said(tmp_path, card)} == {"polyp", "instrument"}
     assert card.split is not None
-    assert not told(found, "data.yaml")
+    assert told(found, "yolo", "data.yaml")
+    assert not told(found, "not understood")
 
 
 def test_yolo_without_names_gets_none_invented(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def commit_and_die(out: Path, version: str, at: int) -> int:
 def main() -> None:
     """Die at step 1, at step 2 and so on, until a fork survives."""
     folder, before = Path(sys.argv[1]), sys.argv[2:]
+    commit(folder / "first", "one")  # imports what a first commit imports, once for all forks
     for step in itertools.count(1):
         out = folder / str(step)
         for version in before:

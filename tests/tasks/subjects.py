@@ -38,7 +38,7 @@ def says(of: Asset, kind: Kind, concept: str | None, label_set: str, number: int
     plain: dict[str, Any] = {
         "annotation_id": identity(of.asset_id, kind, label_set, number), "asset_id": of.asset_id, "source": of.source,
         "label_set": label_set, "world": World.OPEN, "exhaustive": False, "kind": kind, "concept": concept,
-        "annotator": Annotator.HUMAN, "file": "labels", "locator": f"object[{number}]", "file_sha256": "0",
+        "annotator": Annotator.HUMAN, "file": "labels", "locator": f"object[{number}]",
     }  # fmt: skip
     return Annotation(**plain | fields)
 
