@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from curate.errors import CurateError
+from curate.errors import CurateError, UsageError
 
 if TYPE_CHECKING:
     import duckdb
@@ -343,18 +343,27 @@ class Printer:
         return 0 if report.ok else 1
 
     def answer(self, relation: "duckdb.DuckDBPyRelation") -> int:
-        """The rows of a query."""
-        if self._json:
-            names = relation.columns
-            self._document([dict(zip(names, row, strict=True)) for row in relation.fetchall()])
-            return 0
-        relation.show(max_rows=MAX_ROWS, max_width=200)
+        """The rows of a query.
+
+        Raises:
+            UsageError: DuckDB accepted the statement and met a value, while it ran, that it cannot serve.
+        """
+        import duckdb
+
+        try:
+            if self._json:
+                names = relation.columns
+                self._document([dict(zip(names, row, strict=True)) for row in relation.fetchall()])
+            else:
+                relation.show(max_rows=MAX_ROWS, max_width=200)
+        except duckdb.Error as problem:
+            raise UsageError(f"the query broke off: {problem}") from None
         return 0
 
     def explanation(self, explanation: "Explanation") -> int:
         """A story, block by block."""
         if self._json:
-            blocks = [{"title": title, **values} for title, values in explanation.blocks]
+            blocks = [{"block": title, **values} for title, values in explanation.blocks]
             self._document({"kind": explanation.kind, "key": explanation.key, "blocks": blocks})
             return 0
         for title, values in explanation.blocks:

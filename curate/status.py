@@ -8,9 +8,9 @@ from curate.corpus import CORPUS_FILE, described
 from curate.expectations import RESULT_FILE
 from curate.ledger import Ledger, ledger_of
 from curate.schema import REJECTS
+from curate.store.commit import retire
 from curate.store.gc import leftovers, remove
 from curate.store.parquet import read_table
-from curate.store.commit import retire
 from curate.store.part import Part, Sidecar, Sidecars
 
 __all__ = ["StageStatus", "Status", "collect", "forget_environmental", "reject_counts", "reject_rows", "status"]

@@ -161,15 +161,17 @@ def test_a_drafted_card_of_a_real_source_builds_what_its_shipped_card_builds(
         assert admits(unsure, words)
 
 
-@pytest.mark.parametrize("source", ["bccd", "hannover-covid-cxr"])
-def test_where_images_are_missing_the_draft_says_which_key_lets_it_build(
-    source: str, tmp_path: Path, test_data: Callable[[str], Path]
+@pytest.mark.parametrize(("source", "missing"), [("bccd", 184), ("chula-rbc-diseases", 0), ("hannover-covid-cxr", 177)])
+def test_a_draft_builds_whole_once_the_one_key_that_it_names_is_filled(
+    source: str, missing: int, tmp_path: Path, test_data: Callable[[str], Path]
 ) -> None:
+    """Only a person knows whether images that are named and absent are known to be."""
     folder = test_data(source)
     card = tmp_path / "card.yaml"
     unsure = sniffed(folder, card)
-    (found,) = [found["yaml"] for line in unsure if (found := EXPECTED.search(line))]
-    card.write_text(f"{card.read_text()}{found}\n")
+    keys = [found["yaml"] for line in unsure if (found := EXPECTED.search(line))]
+    assert keys == ([f"expected_rejects: {{missing_file: {missing}}}"] if missing else [])
+    card.write_text("\n".join([card.read_text(), *keys]))
     run("build", card, "--data", folder.parent, "--out", tmp_path / "out", "-j", "2")
 
 
@@ -195,9 +197,9 @@ def test_a_drafted_card_of_a_phantom_builds_what_was_drawn(
 
 
 def _outline(place: str) -> str:
-    """A place as the truth tells it of every kind: by its box, or by its point where it has none."""
+    """A place as the truth tells it of every kind, to a thousandth of a pixel: by its box, or by its point."""
     box, point, _, _ = json.loads(place)
-    return _place(box, point)
+    return _place(*(None if edges is None else [round(edge, 3) for edge in edges] for edges in (box, point)))
 
 
 def drawn_in(dataset: DatasetTruth) -> Iterator[Said]:

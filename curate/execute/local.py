@@ -139,8 +139,8 @@ def _error(job: Job, failed: Failed) -> WorkerError:
         return WorkerError(failed.message, failed.exit_code)
     where = f", working on {failed.at}" if failed.at else ""
     return WorkerError(
-        f"{_named(job)} failed{where}: {failed.type} at {failed.place}. This is a bug in curate or in a plug-in: report "
-        "it with this line; what was committed stays"
+        f"{_named(job)} failed{where}: {failed.type} at {failed.place}. This is a bug in curate or in a plug-in: "
+        "report it with this line; what was committed stays"
     )
 
 

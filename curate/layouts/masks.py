@@ -16,10 +16,13 @@ from curate.layouts.objects import StemIndex, labelled
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit, Verdict
 
-__all__ = ["PER", "Masks", "MasksOptions"]
+__all__ = ["PER", "REGION", "Masks", "MasksOptions", "is_label_map"]
 
 PER: Final = "per"
 """The qualifier that tells `read` to split a label map: `{"per": "instance"}`."""
+
+REGION: Final = "region"
+"""The flag of all pixels of a concept, however many objects they are: never counted."""
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -45,11 +48,16 @@ class MasksOptions(LayoutOptions, frozen=True):
             raise ValueError(f"per: {self.per} needs `label`, or a group (?P<label>...) in `pattern`")
 
 
+def is_label_map(labels: LabelSet) -> bool:
+    """True where a label set marks the pixels of each concept, not its instances."""
+    return labels.layout == Masks.name and labels.options.get("per") == "value"
+
+
 class Masks:
     """One unit per mask file, located as `mask`, `instances`, or `value 1`, `value 2`, ... within it."""
 
     name: ClassVar[str] = "masks"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[LayoutOptions]] = MasksOptions
 
     def label_files(self, context: Context) -> list[Entry]:
@@ -125,7 +133,8 @@ def _values(labels: LabelSet, options: MasksOptions, entry: Entry, image: ImageR
         if value == options.background or _is_ignored(label, labels.concepts):
             continue
         locator = f"value {value}"
-        annotation = RawAnnotation(kind=Kind.MASK, locator=locator, mask=RawMask(entry.path, entry.member, value))
+        mask = RawMask(entry.path, entry.member, value)
+        annotation = RawAnnotation(kind=Kind.MASK, locator=locator, mask=mask, flags=(REGION,))
         outcome = labelled(annotation, label, labels)
         if isinstance(outcome, Refusal):
             yield Refused(Unit.OBJECT, entry.key, locator, outcome, image)

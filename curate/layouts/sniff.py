@@ -7,13 +7,13 @@ words, and terms stand as unknown until a person has read them.
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import UsageError
 from curate.layouts import sniff_objects
-from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, globs_of, look_at, suffix_of
+from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, look_at, suffix_of
 from curate.layouts.sniff_parquet import embedded_images
 from curate.layouts.sniff_records import record_sets
 from curate.layouts.sniff_trial import trial
@@ -75,25 +75,26 @@ def _recognised(look: Look) -> tuple[dict[str, Any], list[Draft], Look]:
     if embedded is not None:
         beside = f"images: {len(look.images)} image files beside those in Parquet are left out; write them a card"
         images, drafts = embedded
-        told = (Draft({"layout": "none"}, frozenset(), (beside,)),) if look.images else ()
-        return images, [*drafts, *told], look
+        return images, [*drafts, *([_told(beside)] if look.images else [])], look
     masks, mask_keys = sniff_objects.masks(look)
     pictures, told_of_dicom = _of_one_kind(look, [image for image in look.images if image.key not in mask_keys])
-    look = Look(
-        look.tree, tuple(pictures), look.dicom & {one.key for one in pictures}, look.others, look.unsure, look.reader
-    )
+    look = replace(look, images=tuple(pictures), dicom=look.dicom & {image.key for image in pictures})
     drafts = [*masks, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
     claimed = frozenset(key for draft in drafts for key in draft.files) | mask_keys
     drafts += record_sets(look, claimed, any(draft.objects for draft in drafts))
     if not look.dicom and not any(draft.labels["layout"] != "none" for draft in drafts):
         drafts += _folders(look)
-    drafts += [Draft({"layout": "none"}, frozenset(), told_of_dicom)]
-    own = mask_keys | {image.key for image in pictures}
-    taken = [entry.name for entry in look.tree.entries if entry.key not in own]
-    images = {"glob": globs_of([image.name for image in pictures], taken)}
+    drafts += [_told(line) for line in told_of_dicom]
+    marked = [entry.name for entry in look.tree.entries if entry.key in mask_keys]
+    images = {"glob": look.globs((image.name for image in pictures), also=marked)}
     if look.dicom:
         images["header"] = {"modality": "Modality", "anatomy": "BodyPartExamined", "view": "ViewPosition"}
     return images, drafts, look
+
+
+def _told(line: str) -> Draft:
+    """No label set, only something to say."""
+    return Draft({"layout": "none"}, frozenset(), (line,))
 
 
 def _of_one_kind(look: Look, pictures: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
@@ -182,7 +183,7 @@ def _left_over(look: Look, claimed: frozenset[str]) -> tuple[list[str], list[str
         f"files: {times} not understood, {name}" if times > 1 else f"files: not understood, {name}"
         for name, times in kinds.items()
     ]
-    return globs_of(documents, [entry.name for entry in look.tree.entries if entry.name not in set(documents)]), told
+    return [*look.globs(documents), *look.litter], told
 
 
 def _licence_seen(look: Look) -> str:
@@ -234,7 +235,9 @@ def _folders(look: Look) -> list[Draft]:
     names = [name for name in holding if name and name.lower() not in SPLIT_WORDS]
     plausible = [name for name in names if not _NO_CLASS.match(name) and not _SUBJECT_FOLDER.search(f"/{name}/")]
     if len(plausible) < 2 or len(plausible) != len(holding) or len(plausible) * 2 > len(look.images):
-        return []
+        numbers = sorted(name for name in holding if re.fullmatch(r"[0-9]{1,2}", name))
+        told = f"folders: images lie in {', '.join(numbers)}; if these number classes, say `layout: folders`"
+        return [_told(told)] if len(numbers) > 1 else []
     unsure = (
         f"folders: {', '.join(sorted(plausible)[:20])} are taken for classes; drop the set if they are sites",
         "folders: give standard names in `concepts`; world is open, say `exclusive` if one class rules out the others",

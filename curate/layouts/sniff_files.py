@@ -46,6 +46,14 @@ _OTHER_SUFFIX = re.compile(
     r"|xlsx?|pkl|np[yz]|mat|h5)$|(?:^|/)(?:licen[sc]e|readme|dicomdir)[^/]*$",
     re.IGNORECASE,
 )
+_LITTER: Final = {
+    "**/__MACOSX/**": re.compile(r"(?:^|/)__MACOSX/"),
+    "**/._*": re.compile(r"(?:^|/)\._[^/]*$"),
+    "**/.DS_Store": re.compile(r"(?:^|/)\.DS_Store$"),
+    "**/Thumbs.db": re.compile(r"(?:^|/)Thumbs\.db$"),
+}
+"""What operating systems leave in folders and archives: pattern for a card -> the same, searched in a path."""
+
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\x00\x00\x00\x00|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
     rb"|\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51|.{128}DICM",
@@ -75,6 +83,7 @@ class Look:
     others: tuple[Entry, ...]
     unsure: tuple[str, ...]
     reader: Reader
+    litter: tuple[str, ...] = ()  # patterns of what operating systems left behind
     index: ImageIndex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -110,6 +119,20 @@ class Look:
                 kept.append(entry)
         return kept
 
+    def globs(self, wanted: Iterable[str], also: Iterable[str] = ()) -> list[str]:
+        """Few patterns that match all of these names and no other file, but perhaps those in `also`.
+
+        Each archive has patterns of its own, since a `*` in its place would leave it closed.
+        """
+        names = set(wanted)
+        free = names.union(also)
+        others = [entry.name for entry in self.tree.entries if entry.name not in free]
+        by_archive: dict[str | None, list[str]] = {}
+        for entry in self.tree.entries:
+            if entry.name in names:
+                by_archive.setdefault(entry.path if entry.member is not None else None, []).append(entry.name)
+        return sorted({pattern for group in by_archive.values() for pattern in globs_of(group, others)})
+
     def with_suffix(self, *suffixes: str) -> list[Entry]:
         """Files that are no images, by suffix."""
         return [entry for entry in self.others if suffix_of(entry.name) in suffixes]
@@ -133,9 +156,15 @@ def look_at(root: Path, reader: Reader) -> Look:
     images: list[Entry] = []
     others: list[Entry] = []
     dicom: set[str] = set()
+    litter: set[str] = set()
     peeks = Counter[tuple[str, str]]()
+    opened = frozenset(tree.archives)
     for entry in tree.entries:
-        if entry.path in tree.archives and entry.member is None:
+        if entry.path in opened and entry.member is None:
+            continue
+        left_behind = next((pattern for pattern, found in _LITTER.items() if found.search(entry.name)), None)
+        if left_behind is not None:
+            litter.add(left_behind)
             continue
         image, kind = is_image_name(entry.name), (entry.folder, suffix_of(entry.name))
         if (
@@ -151,7 +180,7 @@ def look_at(root: Path, reader: Reader) -> Look:
         if _DICOM_SUFFIX.search(entry.name):
             dicom.add(entry.key)
         (images if image else others).append(entry)
-    return Look(tree, tuple(images), frozenset(dicom), tuple(others), tuple(unsure), reader)
+    return Look(tree, tuple(images), frozenset(dicom), tuple(others), tuple(unsure), reader, tuple(sorted(litter)))
 
 
 def _head(root: Path, reader: Reader, entry: Entry) -> bytes:
@@ -218,7 +247,8 @@ def _pattern(names: list[str], beside: "_Others") -> str:
     suffix = _raw_suffix(last[0])
     start = _common_start([name[: len(name) - len(suffix)] for name in last])
     end = _common_start([name[::-1] for name in last])[::-1]
-    files = dict.fromkeys((f"*{escaped(suffix)}", f"*{escaped(end)}", f"{escaped(start)}*{escaped(suffix)}"))
+    visible = [f"[!.]*{escaped(suffix)}"] if not any(name.startswith(".") for name in last) else []
+    files = [f"*{escaped(suffix)}", f"*{escaped(end)}", *visible, f"{escaped(start)}*{escaped(suffix)}"]
     patterns = ["/".join([*folders, file]) for file in files]
     return next((pattern for pattern in patterns if beside.keep_clear(pattern)), patterns[0])
 

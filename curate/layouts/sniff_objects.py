@@ -17,11 +17,11 @@ from curate.images import Limits
 from curate.images.masks import read_mask
 from curate.layouts.concepts import shown
 from curate.layouts.objects import number, stem_of
-from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, escaped, globs_of
+from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, escaped
 from curate.layouts.tree import Entry
 from curate.schema import Refusal
 
-__all__ = ["coco", "json_of", "masks", "split_lists", "text_objects", "voc"]
+__all__ = ["coco", "masks", "parsed_json", "split_lists", "text_objects", "voc"]
 
 SAMPLE_FILES: Final = 200
 """Label files of one kind that are read; what is said of labels holds for these alone."""
@@ -83,7 +83,8 @@ def coco(look: Look) -> list[Draft]:
     """COCO JSON: one document with `images`, `annotations` and `categories`."""
     files, labels = [], Counter[str]()
     for entry in look.affordable(look.with_suffix(".json")[:SAMPLE_RECORD_FILES]):
-        content = json_of(look, entry, holding=b'"annotations"')
+        data = look.read(entry) or b""
+        content = parsed_json(data) if b'"annotations"' in data else None
         if not isinstance(content, dict) or not all(
             isinstance(content.get(key), list) for key in ("images", "annotations")
         ):
@@ -111,11 +112,10 @@ def coco(look: Look) -> list[Draft]:
     return [Draft({"layout": "coco", "files": _globs(look, files)}, _keys(files), tuple(unsure), objects=True)]
 
 
-def json_of(look: Look, entry: Entry, holding: bytes = b"") -> object:
-    """A JSON document, or None where it is none, or does not hold these bytes and so need not be parsed."""
-    data = look.read(entry)
+def parsed_json(data: bytes) -> object:
+    """A JSON document, or None where the bytes are none."""
     try:
-        return json.loads(data.decode("utf-8-sig")) if data and holding in data else None
+        return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
 
@@ -255,7 +255,7 @@ def masks(look: Look) -> tuple[list[Draft], frozenset[str]]:
         told = f"masks: of {len(marked)} image files called masks most lead to no image; they are taken for images"
         return [Draft({"layout": "none"}, frozenset(), (told,))], frozenset()
     options, of_image = pairing
-    files = globs_of([entry.name for entry in marked], [entry.name for entry in pictures])
+    files = _globs(look, marked)
     several = max(Counter(of_image.values()).values()) > 1
     held, told = _held(look, marked, several)
     drafted: dict[str, Any] = {"layout": "masks", "files": files, **options, **held}
@@ -344,8 +344,7 @@ def _pairings(mask: Entry, pictures: Sequence[Entry]) -> Iterator[dict[str, str]
 
 
 def _globs(look: Look, files: Iterable[Entry]) -> list[str]:
-    wanted = {entry.name for entry in files}
-    return globs_of(wanted, [entry.name for entry in (*look.images, *look.others) if entry.name not in wanted])
+    return look.globs(entry.name for entry in files)
 
 
 def _keys(entries: Iterable[Entry]) -> frozenset[str]:

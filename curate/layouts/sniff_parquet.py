@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 
 from curate.layouts.archives import is_parquet
 from curate.layouts.records import Row, read_rows
-from curate.layouts.sniff_files import Draft, Look, globs_of, is_image_bytes
-from curate.layouts.sniff_records import SAMPLE_ROWS, Records, drafted
+from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, is_image_bytes
+from curate.layouts.sniff_records import drafted
+from curate.layouts.sniff_rows import SAMPLE_ROWS, Records
 from curate.layouts.tree import Entry
 from curate.schema import Refusal
 
@@ -52,7 +54,7 @@ def _first_rows(look: Look, entry: Entry) -> tuple[pa.Table, list[str]] | None:
 def _drafted(
     look: Look, files: Sequence[Entry], first: Entry, rows: pa.Table, columns: Sequence[str]
 ) -> tuple[dict[str, Any], list[Draft]]:
-    globs = globs_of([entry.name for entry in files], [entry.name for entry in look.others if entry not in files])
+    globs = look.globs(entry.name for entry in files)
     classes = _class_names(rows.schema)
     unsure = [f"column {name!r}: holds images too, left out" for name in columns[1:]]
     if len(files) > 1:
@@ -73,8 +75,16 @@ def _drafted(
     labels = {"layout": labels.pop("layout"), "files": globs, **labels}
     told = (*unsure, *(() if found is None else found.unsure))
     subject, split = (None, None) if found is None else (found.subject, found.split)
+    split = split or _split_of(files)
     drafts.append(Draft(labels, keys, told, found is not None and found.objects, subject, split))
     return {"glob": globs, "column": columns[0]}, drafts
+
+
+def _split_of(files: Sequence[Entry]) -> dict[str, Any] | None:
+    """The split that the `datasets` library writes into the names of its files: `train-00000-of-00005.parquet`."""
+    words = sorted(SPLIT_WORDS, key=len, reverse=True)
+    pattern = rf"(?:^|/)(?P<split>{'|'.join(words)})-[0-9]+[^/]*\.parquet"
+    return {"pattern": pattern} if all(re.search(pattern, entry.name) for entry in files) else None
 
 
 def _from_cells(look: Look, entry: Entry, rows: pa.Table) -> Draft | None:

@@ -1,35 +1,24 @@
 """Tables and question-answer records, recognised by the names and a bounded sample of the cells of their columns."""
 
-import csv
-import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from curate.layouts.archives import gunzip
 from curate.layouts.concepts import shown
 from curate.layouts.objects import number, stem_of
-from curate.layouts.records import FileFormat, Row, format_of, read_rows
 from curate.layouts.sniff_files import (
-    MAX_SAMPLE_BYTES,
     SPLIT_WORDS,
     Draft,
     Look,
     escaped,
-    globs_of,
     is_image_name,
     suffix_of,
 )
-from curate.layouts.sniff_objects import json_of
-from curate.layouts.tree import Entry
-from curate.schema import Refusal
+from curate.layouts.sniff_rows import Records, read_records
 
-__all__ = ["SAMPLE_ROWS", "Records", "drafted", "read_records", "record_sets"]
-
-SAMPLE_ROWS: Final = 3000
-"""Rows of one file whose cells are looked at."""
+__all__ = ["drafted", "record_sets"]
 
 MAX_FILES_A_KIND: Final = 50
 """Files of one folder and extension that are read as records: more are a file per image, which no table is."""
@@ -80,97 +69,6 @@ _BOXES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """The rows of one file, as far as they were looked at."""
-
-    entry: Entry
-    options: Mapping[str, Any]  # format, delimiter and records, where they are not the default
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    def cells(self, column: str) -> list[str]:
-        """The filled cells of a column."""
-        return [cell for row in self.rows if (cell := row.cells.get(column, "").strip())]
-
-
-def read_records(look: Look, entry: Entry) -> Records | None:
-    """A file as records, or None where it holds none."""
-    form = format_of(entry.name.removesuffix(".gz"))
-    data = _bytes_of(look, entry, form) if form is not None else None
-    if form is None or not data:
-        return None
-    options: dict[str, Any] = {}
-    if form != "parquet" and (encoding := _encoding(data)) is not None:
-        options["encoding"] = encoding
-    if form in ("csv", "tsv"):
-        delimiter = _delimiter(data, options.get("encoding", "utf-8"))
-        if delimiter != {"csv": ",", "tsv": "\t"}[form]:
-            options["delimiter"] = delimiter
-    if form == "json":
-        place = _records_place(json_of(look, entry))
-        if place is None:
-            return None
-        options |= {"records": place} if place else {}
-    reading = read_rows(data, form, needed=(), **options)
-    if isinstance(reading, Refusal):
-        return None
-    rows = tuple(row for row in reading.rows if isinstance(row, Row))[:SAMPLE_ROWS]
-    if not rows:
-        return None
-    columns = tuple(rows[0].cells) + tuple(sorted(reading.columns - set(rows[0].cells)))
-    return Records(entry, options, tuple(column for column in columns if column not in reading.repeated), rows)
-
-
-def _bytes_of(look: Look, entry: Entry, form: FileFormat | None) -> bytes | None:
-    if not entry.name.lower().endswith(".gz"):
-        return look.read_lines(entry) if form in ("csv", "tsv", "jsonl") else look.read(entry)
-    packed = look.read(entry)
-    data = gunzip(packed, MAX_SAMPLE_BYTES) if packed else None
-    return data if isinstance(data, bytes) else None
-
-
-def _encoding(data: bytes) -> str | None:
-    """The encoding that the bytes show to be another than UTF-8; Latin-1, which fits any bytes, is a guess."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return "latin-1"
-    return None
-
-
-def _delimiter(data: bytes, encoding: str) -> str:
-    """The separator that parts the first lines into the same number of cells, more than one; a comma if none does."""
-    lines = data[:65536].decode(encoding, "replace").removeprefix("\ufeff").splitlines()[:20]
-    best, most = ",", 1
-    for candidate in (",", "\t", ";", "|"):
-        try:
-            counts = Counter(
-                len(cells) for cells in csv.reader(io.StringIO("\n".join(lines)), delimiter=candidate) if cells
-            )
-        except csv.Error:
-            continue
-        cells, times = counts.most_common(1)[0] if counts else (1, 0)
-        if cells > most and times * 2 > len(lines):
-            best, most = candidate, cells
-    return best
-
-
-def _records_place(content: object, depth: int = 2) -> str | None:
-    """The dotted path to the first list of records in a JSON document; empty where the document is that list."""
-    if isinstance(content, list):
-        return "" if content and all(isinstance(record, dict) for record in content[:50]) else None
-    if not isinstance(content, dict) or depth == 0:
-        return None
-    for key, value in content.items():
-        place = _records_place(value, depth - 1)
-        if place is not None and "." not in key:
-            return f"{key}.{place}" if place else key
-    return None
-
-
 def record_sets(look: Look, claimed: frozenset[str], boxes_known: bool) -> list[Draft]:
     """Tables and question-answer records in files that no other layout has taken.
 
@@ -195,8 +93,7 @@ def record_sets(look: Look, claimed: frozenset[str], boxes_known: bool) -> list[
 
 def _merged(look: Look, labels: dict[str, Any], sets: list[Records], draft: Draft) -> Draft:
     """One label set for all files that read the same way."""
-    wanted = {records.entry.name for records in sets}
-    files = globs_of(wanted, [entry.name for entry in (*look.images, *look.others) if entry.name not in wanted])
+    files = look.globs(records.entry.name for records in sets)
     written = {"layout": labels["layout"], "files": files, **labels}
     if not files or labels["layout"] == "none":
         written = labels
@@ -207,9 +104,10 @@ def _merged(look: Look, labels: dict[str, Any], sets: list[Records], draft: Draf
         written["splits"] = splits
     names = [records.entry.name for records in sets]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    told = (f"{', '.join(names[:5])}{more}: read alike; what is said of columns was seen in the first",)
+    alike = f"{', '.join(names[:5])}{more}: read alike; what is said of columns was seen in the first"
+    unsure = (*draft.unsure, alike) if len(names) > 1 else draft.unsure
     keys = frozenset(records.entry.key for records in sets)
-    return Draft(written, keys, (*draft.unsure, *(told if len(sets) > 1 else ())), draft.objects, draft.subject, draft.split)
+    return Draft(written, keys, unsure, draft.objects, draft.subject, draft.split)
 
 
 def _split_in(stem: str) -> str | None:
@@ -374,10 +272,11 @@ def _column(records: Records, column: str) -> _Said:
     if _SEX.search(column) and _words(records, column) and not any(len(cell) > MAX_CELL for cell in words):
         return _Said({"kind": "attribute"}, f"words as they stand: {_listed(words)}; say what they mean in `values`")
     if _numbers(records, column):
-        yes_no = words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}
-        finding = f"left out, holds {_listed(words)}; if it is a finding, say its `states`"
-        number_of = "left out, numbers of no stated unit; if measured, say `kind: measurement` and `unit`"
-        return _Said(None, finding if yes_no else number_of)
+        if words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}:
+            return _Said(None, f"left out, holds {_listed(words)}; if it is a finding, say its `states`")
+        if _names_classes(column) and _words(records, column):
+            return _Said(None, f"left out, holds {_listed(words)}; if classes, say `kind: class` and their `values`")
+        return _Said(None, "left out, numbers of no stated unit; if measured, say `kind: measurement` and `unit`")
     if not _names_classes(column) or any(len(cell) > MAX_CELL for cell in words):
         return _Said(None, "left out; may be an attribute, a text or an identifier")
     for separator in ("|", ";"):

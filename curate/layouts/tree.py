@@ -361,6 +361,9 @@ class ImageIndex:
             wanted = wanted.replace("\\", "/")
         if not wanted.strip("/."):
             return Refusal(Reason.MISSING_FILE, "the label names no image")
+        exact = self._full.exact.get(wanted, [])
+        if len(exact) == 1:
+            return exact[0]
         absolute = bool(_ABSOLUTE.match(wanted))
         below = _normalised(wanted.lstrip("/")) if not absolute else None
         beside = _normalised(f"{_composed(near)}/{wanted}") if not absolute else None

@@ -1,18 +1,21 @@
 """draft: one bucket's annotations rendered as instructions by every task of the recipe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from curate import tasks
+from curate.layouts.masks import is_label_map
 from curate.rows import Draft, Subject, subjects, to_table
 from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Refusal, Unit
 from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar
-from curate.tasks.vocabulary import Names
+from curate.tasks.wording import wordings_digest
+from curate.vocabulary import LabelNames, Vocabulary
 
 __all__ = ["DraftStage", "digest_of_vocabulary", "read_part", "read_subjects", "vocabulary_of"]
 
@@ -20,16 +23,19 @@ CHUNK_ROWS = 5000
 """Drafts held as Python values before they become an Arrow table."""
 
 
-def vocabulary_of(run: Run, source: str) -> dict[str, Names]:
+def vocabulary_of(run: Run, source: str) -> dict[str, LabelNames]:
     """Label set -> the concepts that it can name, as scan found them."""
     found: dict[str, list[str]] = run.sidecars.need(Part("scan", source)).statistics["vocabulary"]
     labels = run.corpus.source(source).card.labels
-    return {each.name: Names(found[each.name], world=each.world, exhaustive=each.exhaustive) for each in labels}
+    return {
+        each.name: LabelNames(tuple(sorted(found[each.name])), each.world, each.exhaustive, is_label_map(each))
+        for each in labels
+    }
 
 
-def digest_of_vocabulary(vocabulary: Mapping[str, Names]) -> str:
+def digest_of_vocabulary(vocabulary: Vocabulary) -> str:
     """One digest over the names and what their absence means."""
-    return digest_of((name, tuple(names), names.world, names.exhaustive) for name, names in sorted(vocabulary.items()))
+    return digest_of((name, *msgspec.structs.astuple(names)) for name, names in sorted(vocabulary.items()))
 
 
 def read_part(run: Run, part: Part) -> Sidecar:
@@ -64,7 +70,7 @@ class DraftStage:
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """The recipe's tasks with their settings, versions and wordings."""
-        config: dict[str, Any] = {}
+        config: dict[str, Any] = {"wordings": wordings_digest()}
         for entry in run.corpus.recipe.tasks:
             task = tasks.task_class(entry.name)
             config[f"task.{entry.name}"] = [task.version, entry.variants, entry.options]

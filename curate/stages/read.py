@@ -1,5 +1,6 @@
 """read: one bucket of a source, from files to verified images and placed annotations. Every byte is read once."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -227,7 +228,7 @@ class _Bucket:
         real = self.real.get(path, (path, member))
         try:
             if real[0] not in self.stats:
-                before = (Path(self.source.root) / real[0]).stat()
+                before = os.stat(f"{self.source.root}/{real[0]}")  # noqa: PTH116  (once per image: a Path costs ten times more)
                 self.stats[real[0]] = (before.st_size, before.st_mtime_ns)
             data = self.reader.read(*real)
         except OSError:

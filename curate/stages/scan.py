@@ -14,6 +14,7 @@ import pyarrow as pa
 from curate import layouts
 from curate.card import Card, LabelSet, Subject
 from curate.corpus import ResolvedSource
+from curate.dicom_names import side
 from curate.images.dicom import Header, read_header
 from curate.layouts.base import Context, ImageRef, RawAnnotation, RawMask, Record, Refused
 from curate.layouts.tree import ArchiveError, Entry, ImageIndex, Reader, Tree
@@ -210,6 +211,7 @@ class _Scan:
     def __init__(self, run: Run, source: ResolvedSource, files: _Files, writer: PartWriter, beat: Beat) -> None:
         self.run = run
         self.card: Card = source.card
+        self.hides_paths = source.card.hides_paths
         self.limit = source.limit
         self.files = files
         self.writer = writer
@@ -226,7 +228,7 @@ class _Scan:
 
     def show(self, key: str) -> str:
         """A key as outputs may show it."""
-        return self.run.visible(self.card.id, key)
+        return self.run.visible(self.card.id, key) if self.hides_paths else key
 
     def read_headers(self) -> None:
         """DICOM headers of all images, where the card wants them."""
@@ -240,12 +242,16 @@ class _Scan:
             item = self.items[key]
             item.header = header
             for column, keyword in self.card.images.header.items():
-                if header.values.get(keyword):
-                    item.values.setdefault(f"@{column}", set()).add(header.values[keyword])
+                value = header.values.get(keyword)
+                if value and column == "laterality":
+                    value = side(value)
+                if value:
+                    item.values.setdefault(f"@{column}", set()).add(value)
 
     def _header(self, entry: Entry) -> Header | Refusal:
         try:
-            return read_header(self.files.read(entry))
+            data = self.files.read(entry)
+            return read_header(data) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
         except OSError as problem:
             return refusal_of(problem)
 
@@ -441,7 +447,7 @@ class _Scan:
                 continue
             study = self._identifier(item, self.card.study, "study") if self.card.study is not None else None
             entry = item.entry
-            hidden = self.card.hides_paths
+            hidden = self.hides_paths
             yield {
                 "item_key": self.show(key),
                 "path": self.show(key) if hidden else entry.path,
@@ -460,7 +466,7 @@ class _Scan:
 
     def _shown(self, annotation: RawAnnotation) -> RawAnnotation:
         """An annotation as the inventory keeps it: paths hidden where the card hides them."""
-        if not self.card.hides_paths:
+        if not self.hides_paths:
             return annotation
         mask = annotation.mask
         if mask is not None:

@@ -35,8 +35,8 @@ class VerifyStage:
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """The versions of the rules and the digest of their lexicons."""
-        rules = {f"rule.{name}": version for name, version in verify.VERSIONS.items()}
-        return stage_fingerprint(self, rules, ("pyarrow",))
+        rules: dict[str, Any] = {f"rule.{name}": version for name, version in verify.VERSIONS.items()}
+        return stage_fingerprint(self, rules | {"lexicons": verify.lexicons_digest()}, ("pyarrow",))
 
     def inputs(self, run: Run, part: Part) -> dict[str, str]:
         """The bucket's drafts and the annotations that prove them."""

@@ -250,8 +250,8 @@ def _disk_errors(folder: Path) -> Any:
         yield
     except OSError as problem:
         raise StoreError(
-            f"cannot write below {folder}: {problem.strerror or problem}; free space or fix the rights, then run the same "
-            "command again: what was committed stays"
+            f"cannot write below {folder}: {problem.strerror or problem}; free space or fix the rights, then run the "
+            "same command again: what was committed stays"
         ) from problem
 
 

@@ -23,6 +23,9 @@ IMAGE_GROUP_ROWS: Final = 100
 
 ZSTD_LEVEL: Final = 3
 
+DAMAGE: Final = (OSError, pa.ArrowException, ValueError)
+"""What the reader raises on damaged bytes; a name in a damaged footer that is no text is a plain `ValueError`."""
+
 
 class HashingFile:
     """A binary file that knows the digest and the size of what went through it."""
@@ -166,10 +169,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     """
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as problem:
-        raise StoreError(
-            f"{path} cannot be opened ({_first_line(problem)}); run `curate check`, then build again"
-        ) from None
+    except DAMAGE as problem:
+        raise StoreError(f"{path} cannot be opened ({_first_line(problem)}); remove it and build again") from None
 
 
 def read_table(
@@ -191,14 +192,14 @@ def iter_tables(
     """The row groups of committed files, one table each."""
     for file in files:
         parquet = open_parquet(out / file.name)
-        if not parquet.schema_arrow.equals(schema):
-            raise StoreError(f"{out / file.name} has other columns than this version writes; build again")
         try:
+            if not parquet.schema_arrow.equals(schema):
+                raise StoreError(f"{out / file.name} has other columns than this version writes; build again")
             for group in range(parquet.num_row_groups):
                 yield parquet.read_row_group(group, columns=list(columns) if columns else None)
-        except (OSError, pa.ArrowException) as problem:
+        except DAMAGE as problem:
             raise StoreError(
-                f"{out / file.name} is damaged ({_first_line(problem)}); run `curate check`, then build again"
+                f"{out / file.name} is damaged ({_first_line(problem)}); remove it and build again"
             ) from None
 
 

@@ -1,16 +1,14 @@
 """What every task does: read one asset's annotations, render instruction drafts. Tasks never touch files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Protocol
 
 from curate.card import Struct
 from curate.rows import Draft, Subject
 from curate.schema import Refusal
+from curate.vocabulary import Vocabulary
 
 __all__ = ["Scope", "Task", "TaskOptions", "Vocabulary"]
-
-Vocabulary = Mapping[str, tuple[str, ...]]
-"""Label set -> every concept that it can name, sorted: what its silence is about."""
 
 Scope = Literal["asset", "subject", "corpus"]
 

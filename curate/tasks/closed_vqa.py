@@ -6,26 +6,32 @@ from typing import ClassVar
 from curate.rows import Asset, Draft, Subject
 from curate.schema import Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import grammar, indefinite, phrase, verb
+from curate.tasks.english import grammar, indefinite, verb
 from curate.tasks.facts import Finding, findings, silent_absences
 from curate.tasks.picture import modality_name, noun, view_name
-from curate.tasks.statements import a_thing, bare, reads_as_label, some_things, things
+from curate.tasks.statements import a_thing, bare, is_structure, reads_as_label, some_things, things
 from curate.tasks.wording import Said, drafts, hash_of
 
 __all__ = ["ClosedVqa"]
 
 
 class ClosedVqaOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`surplus_no`: how many more questions about an asset may be answered no than yes."""
+    """`surplus_no`: how many more questions about an asset may be answered no than yes; `surplus_yes` the other way.
+
+    An open world has no absence, so all of its answers are yes: many of them would teach to say yes to anything.
+    `max_attributes`: how many questions about the image itself (its view, its modality) one asset is asked.
+    """
 
     surplus_no: int = 1
+    surplus_yes: int = 1
+    max_attributes: int = 1
 
 
 class ClosedVqa:
     """Presence of each finding, and the view and modality of the image. What is uncertain is not asked."""
 
     name: ClassVar[str] = "closed_vqa"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = ClosedVqaOptions
 
@@ -34,20 +40,25 @@ class ClosedVqa:
         self.vocabulary = vocabulary
 
     def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
-        """The questions answered yes, then as many of those answered no as balance allows, chosen by a hash."""
+        """The questions answered yes, then those answered no: of each as many as balance allows, chosen by a hash."""
         asset = subject.asset
         known = findings(subject)
-        questions = [_presence(asset, finding) for finding in known if finding.state is State.PRESENT]
+        positives = [_presence(asset, finding) for finding in known if finding.state is State.PRESENT]
         negatives = [_presence(asset, finding) for finding in known if finding.state is State.ABSENT]
         negatives += [_presence(asset, finding) for finding in silent_absences(subject, self.vocabulary)]
-        for said, answer in _attribute_questions(asset):
-            (questions if answer else negatives).append(said)
-        for said in (*questions, *self._chosen(asset.asset_id, negatives, len(questions) + self.options.surplus_no)):
+        attributes = sorted(
+            _attribute_questions(asset), key=lambda put: hash_of(asset.asset_id, put[0].aspect, "asked")
+        )
+        for said, answer in attributes[: self.options.max_attributes]:
+            (positives if answer else negatives).append(said)
+        yes = _chosen(asset.asset_id, positives, len(negatives) + self.options.surplus_yes)
+        for said in (*yes, *_chosen(asset.asset_id, negatives, len(yes) + self.options.surplus_no)):
             yield from drafts(self.name, self.version, asset, said, self.options.variants)
 
-    def _chosen(self, asset_id: str, negatives: Sequence[Said], most: int) -> list[Said]:
-        ranked = sorted(negatives, key=lambda said: (hash_of(asset_id, said.aspect, "no"), said.aspect))
-        return ranked[: max(0, most)]
+
+def _chosen(asset_id: str, questions: Sequence[Said], most: int) -> list[Said]:
+    ranked = sorted(questions, key=lambda said: (hash_of(asset_id, said.aspect, "no"), said.aspect))
+    return ranked[: max(0, most)]
 
 
 def _presence(asset: Asset, finding: Finding) -> Said:
@@ -56,7 +67,10 @@ def _presence(asset: Asset, finding: Finding) -> Said:
     words = {"noun": noun(asset, without=frozenset({"view"}))}
     if reads_as_label(finding):
         style = "label"
-        words["label"] = phrase(finding.concept)
+        words["label"] = name
+    elif is_structure(finding):
+        style = "structure"
+        words |= {"the": a_thing(finding), "is": verb(name), "Is": verb(name).capitalize()}
     elif finding.thing:
         style = "object"
         words |= {"things": things(finding), "some_things": things(finding) if absent else some_things(finding)}

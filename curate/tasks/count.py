@@ -7,7 +7,7 @@ from typing import ClassVar
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import joined, phrase, plural, singular, speakable, thing_name
+from curate.tasks.english import is_unique, joined, phrase, plural, singular, speakable, thing_name
 from curate.tasks.facts import GEOMETRY, objects, silence_of
 from curate.tasks.picture import noun
 from curate.tasks.wording import Said, drafts
@@ -44,7 +44,7 @@ class Count:
     """How many of each kind, and how many of all kinds of one label set."""
 
     name: ClassVar[str] = "count"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = CountOptions
 
@@ -63,7 +63,7 @@ class Count:
         for counted in marked:
             sets.setdefault(counted.label_set, []).append(counted)
         for label_set, kinds in sets.items():
-            named = set(self.vocabulary.get(label_set, ()))
+            named = set(_named(label_set, self.vocabulary))
             total = sum(counted.number for counted in kinds)
             known = {counted.concept for counted in kinds}
             if named <= known and 2 <= len(kinds) <= self.options.max_kinds and total > 1:
@@ -77,18 +77,35 @@ def _marked(subject: Subject, vocabulary: Vocabulary) -> list[Counted]:
     result = [
         Counted(group.concept, group.label_set, len(group.annotations), group.annotations)
         for group in found
-        if group.countable and _SIDED.isdisjoint(phrase(group.concept).split(" "))
+        if group.countable and _can_be_several(group.concept)
     ]
     for label_set in sorted(set(subject.asset.labelled_by)):
         silence = silence_of(label_set, subject, vocabulary)
         own = [a for a in subject.annotations if a.label_set == label_set]
         if silence is None or not silence.exhaustive or any(a.kind not in GEOMETRY for a in own):
             continue
+        if any(group.region for group in found if group.label_set == label_set) or _is_label_map(label_set, vocabulary):
+            continue
         spoken = {annotation.concept for annotation in own}
-        for concept in vocabulary.get(label_set, ()):
-            if concept not in spoken and speakable(concept) and _SIDED.isdisjoint(phrase(concept).split(" ")):
+        for concept in _named(label_set, vocabulary):
+            if concept not in spoken and speakable(concept) and _can_be_several(concept):
                 result.append(Counted(concept, label_set, 0, ()))
     return result
+
+
+def _named(label_set: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+    names = vocabulary.get(label_set)
+    return names.concepts if names is not None else ()
+
+
+def _is_label_map(label_set: str, vocabulary: Vocabulary) -> bool:
+    names = vocabulary.get(label_set)
+    return names is not None and names.regions
+
+
+def _can_be_several(concept: str) -> bool:
+    """False for anatomy that a body has once, and once per side: nobody counts hearts or left lungs."""
+    return not is_unique(thing_name(concept)) and _SIDED.isdisjoint(phrase(concept).split(" "))
 
 
 def _stated(subject: Subject) -> Iterator[Counted]:
@@ -99,6 +116,7 @@ def _stated(subject: Subject) -> Iterator[Counted]:
             a.kind is Kind.COUNT
             and a.concept
             and speakable(a.concept)
+            and _can_be_several(a.concept)
             and a.value is not None
             and a.state in (None, State.PRESENT)
         ):

@@ -19,9 +19,12 @@ __all__ = [
     "indefinite",
     "is_label",
     "is_plural",
+    "is_specimen",
+    "is_unique",
     "joined",
     "phrase",
     "plural",
+    "region_name",
     "singular",
     "speakable",
     "thing_name",
@@ -58,9 +61,10 @@ class Grammar(msgspec.Struct, frozen=True):
     negating: frozenset[str]
     proper: frozenset[str]
     bare_anatomy: frozenset[str]
+    unique_anatomy: frozenset[str]
+    paired_anatomy: frozenset[str]
     modality: dict[str, ModalityWords]
     modality_contrasts: tuple[str, ...]
-    view: dict[str, str]
     view_contrasts: tuple[tuple[str, ...], ...]
 
     @functools.cached_property
@@ -206,6 +210,22 @@ def is_label(text: str) -> bool:
     return len(parts) == 1 and ((len(text) <= _CODE_LENGTH and text.isupper()) or not any(map(str.isalpha, text)))
 
 
+@functools.lru_cache(maxsize=4096)
+def is_unique(text: str) -> bool:
+    """True for anatomy that there is once: `heart`, `left lung`, `lungs`. It takes `the` and is never counted."""
+    words, low = grammar(), text.lower()
+    for side in ("left ", "right "):
+        if low.startswith(side):
+            part = low.removeprefix(side)
+            return part in words.paired_anatomy or part in words.unique_anatomy
+    return low in words.unique_anatomy or (is_plural(text) and singular(low) in words.paired_anatomy)
+
+
+def is_specimen(anatomy: str) -> bool:
+    """True for what was taken from a body rather than a part of it: `peripheral blood`, `bone marrow`."""
+    return anatomy.rsplit(" ", maxsplit=1)[-1] in grammar().bare_anatomy
+
+
 def speakable(name: str | None) -> bool:
     """True where a label can stand in a sentence: it has a letter or a digit, and no marks of code."""
     return bool(name) and any(map(str.isalnum, name or "")) and not any(mark in (name or "") for mark in "<>{}[]\\")
@@ -220,6 +240,12 @@ def thing_name(name: str) -> str:
     unnamed = parts[-1] in words.adjectives or not words.negating.isdisjoint(parts)
     unnamed = unnamed or (len(text) < _CODE_LENGTH and not text.isupper())
     return f"object of class {text}" if unnamed or not _WORDS.fullmatch(text) else text
+
+
+def region_name(name: str) -> str:
+    """What the pixels of a label are called: `tumor`, `edema`, but `region of class 10`."""
+    named = thing_name(name)
+    return f"region of {named.removeprefix('object of ')}" if named.startswith("object of class ") else named
 
 
 def verb(text: str, one: str = "is", many: str = "are") -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from curate.rows import Annotation, Subject
 from curate.schema import Kind, State, World
 from curate.tasks.base import Vocabulary
-from curate.tasks.english import speakable
+from curate.tasks.english import is_unique, speakable, thing_name
 
 __all__ = [
     "GEOMETRY",
@@ -28,8 +28,11 @@ __all__ = [
 
 LABELS: Final = frozenset({Kind.CLASS, Kind.MULTILABEL})
 GEOMETRY: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
-_UNCOUNTABLE: Final = frozenset({"crowd"})
-"""Flags of a geometry that stands for an unknown number of objects (COCO's `iscrowd`)."""
+_CROWD: Final = "crowd"
+"""Flag of a geometry that stands for an unknown number of objects (COCO's `iscrowd`)."""
+_REGION: Final = "region"
+"""Flag of a geometry that is all pixels of a concept (a semantic label map), however many objects they are."""
+_UNCOUNTABLE: Final = frozenset({_CROWD, _REGION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,18 @@ class Objects:
 
     @property
     def countable(self) -> bool:
-        """True where their number is known."""
-        return self.exhaustive and all(_UNCOUNTABLE.isdisjoint(a.flags) for a in self.annotations)
+        """True where their number is known and makes sense: a body has one heart, which nobody counts."""
+        return self.exhaustive and all(_UNCOUNTABLE.isdisjoint(a.flags) for a in self.annotations) and not self.unique
+
+    @property
+    def unique(self) -> bool:
+        """True for anatomy that a body has once."""
+        return is_unique(thing_name(self.concept))
+
+    @property
+    def region(self) -> bool:
+        """True where they are the pixels of the concept, not its instances."""
+        return any(_REGION in annotation.flags for annotation in self.annotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +84,15 @@ class Silence:
 def silence_of(label_set: str, subject: Subject, vocabulary: Vocabulary) -> Silence | None:
     """What silence means in a label set that looked at the asset, else None.
 
-    Its annotations tell. Where it has none on this asset, the vocabulary's names may: a tuple with the attributes
-    `world` and `exhaustive`, see `tasks.vocabulary.Names`.
+    Its annotations tell; where it has none on this asset, the vocabulary does.
     """
     if label_set not in subject.asset.labelled_by:
         return None
     for annotation in subject.annotations:
         if annotation.label_set == label_set:
             return Silence(annotation.world, annotation.exhaustive)
-    names = vocabulary.get(label_set, ())
-    return Silence(World(getattr(names, "world", World.OPEN)), bool(getattr(names, "exhaustive", False)))
+    names = vocabulary.get(label_set)
+    return Silence(names.world, names.exhaustive) if names is not None else Silence(World.OPEN, False)
 
 
 def findings(subject: Subject) -> list[Finding]:
@@ -99,8 +111,9 @@ def findings(subject: Subject) -> list[Finding]:
             continue
         labels = [annotation for annotation in group if annotation.kind in LABELS]
         shown = tuple(labels or group)
+        thing = not labels and not any(_REGION in annotation.flags for annotation in group)
         found.append(
-            Finding(concept, shown[0].label_set, states.pop(), shown[0].kind, shown, _side(shown), thing=not labels)
+            Finding(concept, shown[0].label_set, states.pop(), shown[0].kind, shown, _side(shown), thing=thing)
         )
     return found
 
@@ -124,15 +137,16 @@ def silent_absences(subject: Subject, vocabulary: Vocabulary) -> list[Finding]:
         if silence is None or silence.world is World.OPEN:
             continue
         own = tuple(a for a in subject.annotations if a.label_set == label_set)
-        thing = bool(own) and all(annotation.kind in GEOMETRY for annotation in own)
+        thing = bool(own) and all(a.kind in GEOMETRY and _REGION not in a.flags for a in own)
+        classes = bool(own) and all(annotation.kind is Kind.CLASS for annotation in own)
         holders: tuple[Annotation, ...] = ()
         if silence.world is World.EXCLUSIVE:
             holders = tuple(a for a in own if a.kind in LABELS and a.state in (None, State.PRESENT))
             if len({annotation.concept for annotation in holders}) != 1:
                 continue
-        for concept in vocabulary.get(label_set, ()):
+        for concept in vocabulary[label_set].concepts if label_set in vocabulary else ():
             if concept not in spoken and speakable(concept):
-                kind = Kind.BOX if thing else Kind.CLASS if holders else Kind.MULTILABEL
+                kind = Kind.BOX if thing else Kind.CLASS if holders or classes else Kind.MULTILABEL
                 result.setdefault(concept, Finding(concept, label_set, State.ABSENT, kind, holders, thing=thing))
     return list(result.values())
 
@@ -151,5 +165,5 @@ def objects(subject: Subject, kinds: frozenset[Kind] = GEOMETRY) -> list[Objects
 
 
 def sole(annotations: Sequence[Annotation]) -> list[Annotation]:
-    """Those that stand for one object each."""
-    return [annotation for annotation in annotations if _UNCOUNTABLE.isdisjoint(annotation.flags)]
+    """Those whose box is of something: of one object, or of all pixels of a concept."""
+    return [annotation for annotation in annotations if _CROWD not in annotation.flags]

@@ -1,7 +1,7 @@
 """Grounding, both ways: from a phrase to its boxes, and from a box to what it holds.
 
 All boxes are asked for only where every object is marked; elsewhere one of them is, chosen by a hash. Masks and
-polygons take part with the box that encloses them.
+polygons take part with the box that encloses them, and so does a region of a label map: one box of all its pixels.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import ClassVar
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import indefinite, plural, singular, thing_name, verb
+from curate.tasks.english import indefinite, plural, region_name, singular, thing_name, verb
 from curate.tasks.facts import Objects, objects, sole
 from curate.tasks.picture import noun
 from curate.tasks.places import PixelBox, in_reading_order, json_list, pixel_box, sized
@@ -24,17 +24,22 @@ _SAME_PLACE = 0.8
 
 
 class GroundingOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`max_objects`: more boxes than these are not asked for at once. `regions`: how many boxes are asked about."""
+    """`max_objects`: more boxes than these are not asked for at once. `regions`: how many boxes are asked about.
+
+    `min_side_px`: a box with a shorter side is not asked about, since hardly anything can be seen in it; the others of
+    its concept are then no longer all.
+    """
 
     max_objects: int = 20
     regions: int = 2
+    min_side_px: int = 4
 
 
 class Grounding:
     """Phrase to boxes for each concept, and box to phrase for some objects of each asset."""
 
     name: ClassVar[str] = "grounding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = GroundingOptions
 
@@ -53,9 +58,11 @@ class Grounding:
             yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
 
     def _locate(self, asset: Asset, group: Objects) -> Said | None:
-        placed = [(a, box) for a in sole(group.annotations) if (box := pixel_box(a, asset))]
+        placed = [(a, box) for a in sole(group.annotations) if (box := self._box(a, asset))]
         if not placed:
             return None
+        if group.region or group.unique:
+            return self._locate_region(asset, group, *placed[0]) if len(group.annotations) == 1 else None
         complete = group.countable and len(placed) == len(group.annotations)
         if complete and len(placed) > self.options.max_objects:
             return None
@@ -85,8 +92,37 @@ class Grounding:
             },
         )
 
+    def _box(self, annotation: Annotation, asset: Asset) -> PixelBox | None:
+        box = pixel_box(annotation, asset)
+        small = box is not None and min(box[2] - box[0], box[3] - box[1]) < self.options.min_side_px
+        return None if small else box
+
+    def _locate_region(self, asset: Asset, group: Objects, annotation: Annotation, box: PixelBox) -> Said | None:
+        """The one box of anatomy that there is once, or of a region where the label map leaves out nothing."""
+        if not group.unique and not group.exhaustive:
+            return None
+        name = thing_name(group.concept) if group.unique else region_name(group.concept).removeprefix("region of ")
+        return Said(
+            aspect=f"{group.label_set}:{group.concept}:locate",
+            exchange="locate_sole" if group.unique else "locate_region",
+            words={
+                "noun": noun(asset, without=frozenset({"view"})),
+                "thing": name,
+                "is": verb(name),
+                "form": sized(self.name, "form", asset, group.concept),
+                "boxes": json_list([box]),
+            },
+            annotations=[annotation],
+            constraints={
+                "ask": "locate",
+                "concept": group.concept,
+                "label_set": group.label_set,
+                "all": group.exhaustive,
+            },
+        )
+
     def _identify(self, asset: Asset, marked: list[Objects]) -> Iterator[Said]:
-        placed = [(g, a, box) for g in marked for a in sole(g.annotations) if (box := pixel_box(a, asset))]
+        placed = [(g, a, box) for g in marked for a in sole(g.annotations) if (box := self._box(a, asset))]
         ranked = sorted(placed, key=lambda entry: (hash_of(entry[1].annotation_id, "identify"), entry[1].annotation_id))
         asked = 0
         for group, annotation, box in ranked:
@@ -101,7 +137,9 @@ class Grounding:
             yield self._region(asset, group, annotation, box)
 
     def _region(self, asset: Asset, group: Objects, annotation: Annotation, box: PixelBox) -> Said:
-        name = singular(thing_name(group.concept))
+        name = region_name(group.concept) if group.region else thing_name(group.concept)
+        if not (group.unique or group.region):
+            name = singular(name)
         picture = noun(asset, without=frozenset({"view"}))
         if name.lower() in picture.lower():
             picture = "image"
@@ -112,7 +150,7 @@ class Grounding:
                 "noun": picture,
                 "region": str(list(box)),
                 "frame": sized(self.name, "frame", asset, annotation.annotation_id),
-                "a_thing": indefinite(name, thing=True),
+                "a_thing": f"the {name}" if group.unique else indefinite(name, thing=not group.region),
             },
             annotations=[annotation],
             constraints={"ask": "identify", "label_set": group.label_set},

@@ -1,15 +1,19 @@
-"""Captions from labels: what the image is, what it shows, what is possible, and what its source says is absent."""
+"""Captions from labels: what the image is, what it shows, what is possible, and what its source says is absent.
+
+Where a source has nothing to tell but what kind of image it is (modality, anatomy, view, side), there is no caption: as
+a description it would teach to leave out all that can be seen. Questions about the kind of image are `open_vqa`'s.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from curate.rows import Draft, Subject
+from curate.rows import Annotation, Draft, Subject
 from curate.schema import Kind, Laterality, Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
 from curate.tasks.english import capitalised, indefinite, joined, phrase, speakable, verb
 from curate.tasks.facts import Finding, findings
 from curate.tasks.picture import attributes, noun
-from curate.tasks.statements import a_thing, bare, grade_value, reads_as_label, some_things
+from curate.tasks.statements import a_thing, bare, grade_value, is_structure, reads_as_label, some_things
 from curate.tasks.wording import Said, drafts, hash_of, sentences_of
 
 __all__ = ["LabelCaption"]
@@ -25,7 +29,7 @@ class LabelCaption:
     """One caption per asset that has something of its own to tell. Silence is never told as absence."""
 
     name: ClassVar[str] = "label_caption"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = LabelCaptionOptions
 
@@ -41,29 +45,40 @@ class LabelCaption:
         uncertain = [finding for finding in known if finding.state is State.UNCERTAIN]
         absent = self._some_absent(asset.asset_id, [f for f in known if f.state is State.ABSENT])
         grades = [a for a in subject.annotations if a.kind is Kind.GRADE and speakable(a.concept) and grade_value(a)]
-        if not (present or uncertain or absent or grades or asset.view or asset.laterality):
+        if not (present or uncertain or absent or grades):
             return
-        sentences = [*self._present(asset.asset_id, present)]
-        sentences += self._listed(asset.asset_id, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
-        sentences += self._listed(asset.asset_id, "absent", absent, [bare(f) for f in absent], "or")
-        for grade in grades:
-            words = {"name": phrase(grade.concept or ""), "value": grade_value(grade) or ""}
-            sentences.append(_sentence(asset.asset_id, "grade", words))
-        told = [a for finding in (*present, *uncertain, *absent) for a in finding.annotations]
+        told = " ".join(self._sentences(asset.asset_id, present, uncertain, absent, grades))
+        rests_on = [a for finding in (*present, *uncertain, *absent) for a in finding.annotations]
+        name = noun(asset)
         said = Said(
             aspect="caption",
-            exchange="caption",
-            words={
-                "a_noun": indefinite(noun(asset), thing=True),
-                "findings": "".join(f" {sentence}" for sentence in sentences),
-            },
-            annotations=[*told, *grades],
+            exchange="unnamed" if name == "image" else "caption",
+            words={"a_noun": indefinite(name, thing=True), "findings": told},
+            annotations=[*rests_on, *grades],
             constraints={
                 "ask": "caption",
                 "attributes": [name for name, value in attributes(asset) if value != Laterality.BILATERAL],
             },
         )
         yield from drafts(self.name, self.version, asset, said, self.options.variants)
+
+    def _sentences(
+        self,
+        asset_id: str,
+        present: Sequence[Finding],
+        uncertain: Sequence[Finding],
+        absent: Sequence[Finding],
+        grades: Sequence[Annotation],
+    ) -> Iterator[str]:
+        yield from self._present(asset_id, present)
+        yield from self._listed(asset_id, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
+        unseen = [finding for finding in absent if is_structure(finding)]
+        missing = [finding for finding in absent if not is_structure(finding)]
+        yield from self._listed(asset_id, "unseen", unseen, [a_thing(f) for f in unseen], "and")
+        yield from self._listed(asset_id, "absent", missing, [bare(f) for f in missing], "or")
+        for grade in grades:
+            words = {"name": phrase(grade.concept or ""), "value": grade_value(grade) or ""}
+            yield _sentence(asset_id, "grade", words)
 
     def _some_absent(self, asset_id: str, absent: list[Finding]) -> list[Finding]:
         ranked = sorted(absent, key=lambda finding: (hash_of(asset_id, finding.concept), finding.concept))
@@ -72,10 +87,8 @@ class LabelCaption:
 
     def _present(self, asset_id: str, present: Sequence[Finding]) -> Iterator[str]:
         labels = [finding for finding in present if reads_as_label(finding)]
-        classes = [f for f in present if f.kind is Kind.CLASS and not reads_as_label(f)]
-        others = [f for f in present if f.kind is not Kind.CLASS and not reads_as_label(f)]
-        yield from self._listed(asset_id, "label", labels, [phrase(f.concept) for f in labels], "and")
-        yield from self._listed(asset_id, "class", classes, [a_thing(f) for f in classes], "and")
+        others = [finding for finding in present if not reads_as_label(finding)]
+        yield from self._listed(asset_id, "label", labels, [bare(f) for f in labels], "and")
         named = [some_things(f) if f.thing else a_thing(f) for f in others]
         yield from self._listed(asset_id, "present", others, named, "and")
 

@@ -9,30 +9,42 @@ from typing import ClassVar
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Laterality, Refusal, State, World
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import indefinite, joined, phrase, verb
+from curate.tasks.english import indefinite, is_specimen, joined, phrase, verb
 from curate.tasks.facts import Finding, findings, silence_of
 from curate.tasks.picture import attributes, body_part, noun
-from curate.tasks.statements import a_thing, grade_value, reads_as_label
-from curate.tasks.wording import Said, drafts
+from curate.tasks.statements import a_thing, bare, grade_value, reads_as_label
+from curate.tasks.wording import Said, drafts, hash_of
 
 __all__ = ["OpenVqa"]
+
+
+class OpenVqaOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`max_attributes`: how many questions about the image itself (modality, anatomy, view, side) one asset is asked.
+
+    Which, is chosen by a hash: within one source they mostly have one answer, which says little when it is repeated.
+    """
+
+    max_attributes: int = 1
 
 
 class OpenVqa:
     """What class, which findings, which grade, and what kind of image."""
 
     name: ClassVar[str] = "open_vqa"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
-    Options: ClassVar[type[TaskOptions]] = TaskOptions
+    Options: ClassVar[type[TaskOptions]] = OpenVqaOptions
 
-    def __init__(self, options: TaskOptions, vocabulary: Vocabulary) -> None:
+    def __init__(self, options: OpenVqaOptions, vocabulary: Vocabulary) -> None:
         self.options = options
         self.vocabulary = vocabulary
 
     def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
         """Every open question that the asset's annotations answer."""
-        for said in (*self._classes(subject), *self._findings(subject), *_grades(subject), *_attributes(subject.asset)):
+        asset = subject.asset
+        attributes = sorted(_attributes(asset), key=lambda said: hash_of(asset.asset_id, said.aspect, "asked"))
+        chosen = attributes[: self.options.max_attributes]
+        for said in (*self._classes(subject), *self._findings(subject), *_grades(subject), *chosen):
             yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
 
     def _classes(self, subject: Subject) -> Iterator[Said]:
@@ -45,17 +57,10 @@ class OpenVqa:
             if len(held) != 1:
                 continue
             finding = held[0]
-            label = reads_as_label(finding)
-            name = a_thing(finding)
             yield Said(
                 aspect=f"{label_set}:class",
-                exchange="class_label" if label else "class",
-                words={
-                    "noun": _plain_noun(subject.asset, finding),
-                    "a_thing": name,
-                    "label": phrase(finding.concept),
-                    "is": verb(name),
-                },
+                exchange="class",
+                words={"noun": _plain_noun(subject.asset, finding), "label": bare(finding)},
                 annotations=finding.annotations,
                 constraints={"ask": "class", "label_set": label_set},
             )
@@ -124,10 +129,14 @@ def _grades(subject: Subject) -> Iterator[Said]:
 
 def _attributes(asset: Asset) -> Iterator[Said]:
     for name, value in attributes(asset):
-        both = name == "laterality" and value == Laterality.BILATERAL
+        exchange = name
+        if name == "laterality" and value == Laterality.BILATERAL:
+            exchange = "laterality_both"
+        elif name == "anatomy" and is_specimen(value):
+            exchange = "specimen"
         yield Said(
             aspect=f"{name}:attribute",
-            exchange="laterality_both" if both else name,
+            exchange=exchange,
             words={
                 "value": value,
                 "a_value": indefinite(value, thing=True),

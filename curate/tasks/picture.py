@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from curate.dicom_names import spoken
 from curate.rows import Asset
 from curate.schema import Laterality
-from curate.tasks.english import grammar, phrase, speakable
+from curate.tasks.english import ModalityWords, grammar, is_specimen, phrase, speakable
 
 __all__ = ["anatomy_phrase", "attributes", "body_part", "modality_name", "noun", "view_name"]
 
@@ -12,24 +13,30 @@ ATTRIBUTES = ("modality", "anatomy", "view", "laterality")
 """What an image shows of itself; age, sex and laboratory values are not among them."""
 
 
+def _phrase_of(attribute: str, value: str | None) -> str | None:
+    name = spoken(attribute, value) if value and speakable(value) else None
+    return phrase(name) if name else None
+
+
+def _modality_words(asset: Asset) -> ModalityWords | None:
+    name = _phrase_of("modality", asset.modality)
+    return grammar().modality.get(name.lower()) if name else None
+
+
 def modality_name(asset: Asset) -> str | None:
-    """`CT` for the DICOM code CT, `radiography` for CR and DX; other names as they are."""
-    if not asset.modality or not speakable(asset.modality):
-        return None
-    words = grammar().modality.get(asset.modality.strip().lower())
-    return words.name if words else phrase(asset.modality)
+    """`radiography` for the DICOM codes CR and DX, names as they are; None for `OT` and codes that nobody knows."""
+    words = _modality_words(asset)
+    return words.name if words else _phrase_of("modality", asset.modality)
 
 
 def view_name(asset: Asset) -> str | None:
     """The projection or plane, codes written out."""
-    if not asset.view or not speakable(asset.view):
-        return None
-    return grammar().view.get(asset.view.strip().lower()) or phrase(asset.view)
+    return _phrase_of("view", asset.view)
 
 
 def anatomy_phrase(asset: Asset) -> str | None:
-    """The part of the body as its own phrase."""
-    return phrase(asset.anatomy) if asset.anatomy and speakable(asset.anatomy) else None
+    """The part of the body as its own phrase, codes written out."""
+    return _phrase_of("anatomy", asset.anatomy)
 
 
 def body_part(asset: Asset) -> str | None:
@@ -39,7 +46,7 @@ def body_part(asset: Asset) -> str | None:
         return f"the {side} {part or 'side'}"
     if part is None:
         return None
-    return part if part.split(" ")[-1] in grammar().bare_anatomy else f"the {part}"
+    return part if is_specimen(part) else f"the {part}"
 
 
 def attributes(asset: Asset) -> Iterator[tuple[str, str]]:
@@ -54,9 +61,7 @@ def noun(asset: Asset, *, without: frozenset[str] = frozenset()) -> str:
     """The image as a noun phrase without an article; `without` leaves out what a question asks about."""
     part = None if "anatomy" in without else anatomy_phrase(asset)
     placed = None if "anatomy" in without else body_part(asset)
-    words = None
-    if asset.modality and "modality" not in without:
-        words = grammar().modality.get(asset.modality.strip().lower())
+    words = None if "modality" in without else _modality_words(asset)
     name = words.noun if words else "image"
     if not words and "modality" not in without and (modality := modality_name(asset)):
         name = modality if modality.endswith(("image", "photograph")) else f"{modality} image"

@@ -27,7 +27,7 @@ class Points:
     """One question per concept that is marked with points."""
 
     name: ClassVar[str] = "points"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = PointsOptions
 
@@ -60,7 +60,7 @@ class Points:
                 "noun": noun(asset, without=frozenset({"view"})),
                 "thing": singular(name),
                 "things": plural(name),
-                "a_thing": indefinite(singular(name), thing=True),
+                "a_thing": f"the {name}" if group.unique else indefinite(singular(name), thing=True),
                 "form": sized(self.name, "form", asset, group.concept),
                 "points": json_list(in_reading_order(point for _, point in placed)),
             },

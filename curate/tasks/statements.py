@@ -1,25 +1,39 @@
 """Findings as noun phrases: with their side, in the right number, as a thing or as the name of a class."""
 
 from curate.rows import Annotation
-from curate.schema import Laterality
-from curate.tasks.english import indefinite, is_label, phrase, plural, singular, speakable, thing_name
-from curate.tasks.facts import Finding
+from curate.schema import Kind, Laterality
+from curate.tasks.english import (
+    indefinite,
+    is_label,
+    is_unique,
+    phrase,
+    plural,
+    region_name,
+    singular,
+    speakable,
+    thing_name,
+)
+from curate.tasks.facts import GEOMETRY, Finding
 
-__all__ = ["a_thing", "bare", "grade_value", "number_text", "reads_as_label", "some_things", "things"]
+__all__ = ["a_thing", "bare", "grade_value", "is_structure", "number_text", "reads_as_label", "some_things", "things"]
 
 _SIDES = frozenset(side.value for side in Laterality)
 
 
 def bare(finding: Finding) -> str:
     """The finding without an article: `left pleural effusion`."""
-    name = thing_name(finding.concept) if finding.thing else phrase(finding.concept)
+    name = phrase(finding.concept)
+    if finding.kind in GEOMETRY:
+        name = thing_name(finding.concept) if finding.thing else region_name(finding.concept)
     if finding.side in _SIDES and _SIDES.isdisjoint(name.split(" ")):
         return f"{finding.side} {name}"
     return name
 
 
 def a_thing(finding: Finding) -> str:
-    """The finding as one would report it: `a nodule`, `pneumonia`, `an erythrocyte`."""
+    """The finding as one would report it: `a nodule`, `pneumonia`, `an erythrocyte`, `the left lung`."""
+    if is_structure(finding):
+        return f"the {bare(finding)}"
     return indefinite(bare(finding), thing=finding.thing)
 
 
@@ -30,14 +44,25 @@ def things(finding: Finding) -> str:
 
 def some_things(finding: Finding) -> str:
     """At least as many as are marked: `erythrocytes`, or `an erythrocyte` where one is."""
+    if is_structure(finding):
+        return a_thing(finding)
     if len(finding.annotations) > 1:
         return things(finding)
     return indefinite(singular(bare(finding)), thing=True)
 
 
 def reads_as_label(finding: Finding) -> bool:
-    """True where the finding is the name of a class (`normal`) rather than something that can be seen."""
-    return not finding.thing and is_label(phrase(finding.concept))
+    """True where the finding is what the source calls the image, not something in it that can be seen.
+
+    So is every class (the diagnosis of the patient whose smear it is, the kind of a tile), and a finding whose name is
+    no noun (`normal`).
+    """
+    return finding.kind is Kind.CLASS or (finding.kind not in GEOMETRY and is_label(phrase(finding.concept)))
+
+
+def is_structure(finding: Finding) -> bool:
+    """True where the finding is anatomy that a body has once, so that it is shown or not, never found."""
+    return is_unique(bare(finding)) and not reads_as_label(finding)
 
 
 def number_text(value: float) -> str:

@@ -7,6 +7,7 @@ used up there is no further variant.
 
 import functools
 import importlib.resources
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,22 @@ from typing import Any
 import msgspec
 import yaml
 
+from curate.dicom_names import table_text
 from curate.rows import Annotation, Asset, Draft, Message
 from curate.schema import Origin, identity
 from curate.tasks.english import capitalised
 
-__all__ = ["IMAGE_TOKEN", "Exchange", "Said", "Wordings", "drafts", "hash_of", "load", "sentences_of"]
+__all__ = [
+    "IMAGE_TOKEN",
+    "Exchange",
+    "Said",
+    "Wordings",
+    "drafts",
+    "hash_of",
+    "load",
+    "sentences_of",
+    "wordings_digest",
+]
 
 IMAGE_TOKEN = "<image>\n"  # noqa: S105
 _HASH_DIGITS = 16
@@ -45,6 +57,14 @@ def load(task: str) -> Wordings:
 def sentences_of(kind: str) -> tuple[str, ...]:
     """The sentences of a caption that say one kind of thing: present, absent, uncertain, ..."""
     return msgspec.convert(_yaml("sentences"), dict[str, tuple[str, ...]])[kind]
+
+
+@functools.cache
+def wordings_digest() -> str:
+    """One digest over every word list and wording: part of the fingerprint of whatever drafts."""
+    folder = importlib.resources.files(__package__).joinpath("wordings")
+    files = sorted((file.name, file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return identity(*itertools.chain.from_iterable(files), table_text())
 
 
 def _yaml(name: str) -> Any:

@@ -23,18 +23,19 @@ from dataclasses import dataclass
 from curate.rows import Annotation, Asset, Draft
 from curate.schema import CheckVerdict, Refusal
 from curate.verify.answer_in_question import AnswerInQuestion
-from curate.verify.base import Rule
 from curate.verify.counts import Counts
 from curate.verify.image_tokens import ImageTokens
 from curate.verify.labels import Labels
 from curate.verify.laterality import Laterality
+from curate.verify.lexicon import lexicons_digest
 from curate.verify.negation import Negation
 from curate.verify.numbers import Numbers
 from curate.verify.places import Boxes, Points
 from curate.verify.reading import Reader
 from curate.verify.source_text import SourceText
+from curate.vocabulary import Vocabulary
 
-__all__ = ["VERSIONS", "Checked", "Verifier", "verify"]
+__all__ = ["VERSIONS", "Checked", "Verifier", "lexicons_digest", "verify"]
 
 _CLASSES = (
     ImageTokens,
@@ -48,6 +49,9 @@ _CLASSES = (
     AnswerInQuestion,
     SourceText,
 )
+
+_PASS, _FAIL = CheckVerdict.PASS.value, CheckVerdict.FAIL.value
+_NOT_APPLICABLE = CheckVerdict.NOT_APPLICABLE.value
 
 VERSIONS: Mapping[str, int] = {rule.name: rule.version for rule in _CLASSES}
 """The version of every rule: part of the fingerprint of whatever verifies."""
@@ -64,21 +68,22 @@ class Checked:
 class Verifier:
     """All rules for one source. It remembers the last reading, so it belongs to one thread."""
 
-    def __init__(self, vocabulary: Mapping[str, tuple[str, ...]]) -> None:
-        reader = Reader(vocabulary)
-        self.rules: tuple[Rule, ...] = tuple(rule(reader) for rule in _CLASSES)
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._reader = Reader(vocabulary)
+        self.rules = tuple(rule(self._reader) for rule in _CLASSES)
 
     def verify(self, draft: Draft, assets: tuple[Asset, ...], annotations: tuple[Annotation, ...]) -> Checked:
         """Every rule's answer about a draft; `annotations` are all those of its assets."""
         checks: dict[str, str] = {}
         refusal: Refusal | None = None
+        reading = self._reader.read(draft, assets, annotations)
         for rule in self.rules:
-            verdict = rule.check(draft, assets, annotations)
+            verdict = rule.judge(reading)
             if isinstance(verdict, Refusal):
-                checks[rule.name] = CheckVerdict.FAIL.value
+                checks[rule.name] = _FAIL
                 refusal = refusal or verdict
             else:
-                checks[rule.name] = (CheckVerdict.PASS if verdict is None else CheckVerdict.NOT_APPLICABLE).value
+                checks[rule.name] = _PASS if verdict is None else _NOT_APPLICABLE
         return Checked(checks, refusal)
 
 
@@ -86,7 +91,7 @@ def verify(
     draft: Draft,
     assets: tuple[Asset, ...],
     annotations: tuple[Annotation, ...],
-    vocabulary: Mapping[str, tuple[str, ...]],
+    vocabulary: Vocabulary,
 ) -> Checked:
     """Every rule's answer about one draft.
 

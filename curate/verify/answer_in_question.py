@@ -5,16 +5,17 @@ from typing import ClassVar, Final
 
 from curate.schema import Reason
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, concept_key, plain_stems
-from curate.verify.reading import Reading
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, plain_stems
+from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
-from curate.verify.text import NUMBER, WORD, tokenise
+from curate.verify.text import normal
 
 __all__ = ["AnswerInQuestion"]
 
 _HINT: Final = re.compile(r"\b(?:the )?(?:correct )?answer(?: is|:| =)", re.IGNORECASE)
 _CHOICE: Final = re.compile(r"\bor\b|\bvs\b|\bversus\b|/|还是|或", re.IGNORECASE)
 _CLOSED: Final = re.compile(r"^\W*(?:yes|no|true|false|是|否|不是|没有|有|不)\b", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"\d+")
 _OPEN: Final = frozenset({"caption", "class", "findings", "identify"})
 _WHOLE: Final = 3
 """From so many words an answer is a statement, which no question may repeat even where yes or no is its beginning."""
@@ -27,12 +28,12 @@ class AnswerInQuestion(ReadingRule):
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to open questions; a statement that is repeated whole is refused in any."""
-        question, answer = _normal(reading.question.text), _normal(reading.answer.text)
+        question, answer = reading.question.normal, reading.answer.normal
         if reading.verbatim:
             return self._verbatim(reading, question, answer)
         if _HINT.search(reading.question.text):
             return no(Reason.ANSWER_IN_QUESTION, "the question states the answer")
-        if len(answer.split()) >= _WHOLE and f" {answer} " in f" {question} ":
+        if _stands_whole(reading.answer, reading.question):
             return no(Reason.ANSWER_IN_QUESTION, "the whole answer stands in the question")
         if reading.ask in ("presence", "attribute_is"):
             return self._closed(reading)
@@ -47,8 +48,8 @@ class AnswerInQuestion(ReadingRule):
         return NOT_APPLICABLE
 
     def _open(self, reading: Reading) -> Verdict:
-        told = set(reading.answer.keys(CONCEPT)) - _described(reading)
-        if reading.ask in _OPEN and told & set(reading.question.keys(CONCEPT)):
+        told = reading.answer.concepts - _described(reading)
+        if reading.ask in _OPEN and told & reading.question.concepts:
             return no(Reason.ANSWER_IN_QUESTION, "the question names what its answer tells")
         return None
 
@@ -69,9 +70,8 @@ class AnswerInQuestion(ReadingRule):
 
 def _described(reading: Reading) -> set[str]:
     """Keys of terms that only describe the image, or are too plain to be a finding that nobody annotated."""
-    own = {concept_key(annotation.concept) for annotation in reading.own if annotation.concept}
-    plain = {key for key in reading.answer.keys(CONCEPT) if all(word in plain_stems() for word in key.split(" "))}
-    return (plain - own) | {
+    plain = {key for key in reading.answer.concepts if all(word in plain_stems() for word in key.split(" "))}
+    return (plain - reading.own_keys) | {
         key
         for mention in reading.answer.mentions
         if (key := mention.key(CONCEPT)) is not None
@@ -79,6 +79,10 @@ def _described(reading: Reading) -> set[str]:
     }
 
 
-def _normal(text: str) -> str:
-    words = [token.low for token in tokenise(text) if token.kind in (WORD, NUMBER)]
-    return " ".join(words)
+def _stands_whole(answer: Part, question: Part) -> bool:
+    """True where a statement stands in the question with all of its words, and with its coordinates."""
+    if answer.lists and (first := _DIGITS.search(answer.text)) and first[0] not in question.text:
+        return False  # spares long lists of coordinates the comparison
+    spoken = normal(answer.text) if answer.lists else answer.normal
+    asked = normal(question.text) if question.lists else question.normal
+    return len(spoken.split()) >= _WHOLE and f" {spoken} " in f" {asked} "

@@ -2,31 +2,17 @@
 
 from collections.abc import Iterator
 
-from curate.verify.lexicon import CONCEPT, concept_key, cues
+from curate.verify.lexicon import CONCEPT, concept_key
 from curate.verify.reading import Part, Reading
-from curate.verify.text import NUMBER, STOP, WORD
+from curate.verify.text import STOP, WORD
 
-__all__ = ["counted", "kinds_asked", "numbers_in", "total_of"]
+__all__ = ["counted", "kinds_asked", "total_of"]
 
-_ONE_OF = ("of", "such", "another")
+_NONE_OF = ("no", "neither", "nor")
 _OF_CLASS = ["object", "of", "class"]
 """Between a number and a label that is no noun: `3 objects of class 10`."""
 _REACH = 3
 """A number counts the concept that begins at most so many tokens after it: `12 intact red cells`."""
-
-
-def numbers_in(part: Part) -> Iterator[tuple[int, float]]:
-    """Numbers, in digits or words, that are no part of a name; with the place of their token."""
-    words = cues().numbers
-    for place, token in enumerate(part.tokens):
-        if place in part.covered:
-            continue
-        if token.kind == NUMBER:
-            yield place, float(token.raw)
-        elif token.kind == WORD and token.low in words:
-            following = part.tokens[place + 1].low if place + 1 < len(part.tokens) else ""
-            if not (token.low == "one" and following in _ONE_OF):
-                yield place, float(words[token.low])
 
 
 def kinds_asked(reading: Reading) -> list[str]:
@@ -46,13 +32,13 @@ def total_of(reading: Reading) -> int | None:
 
 
 def counted(part: Part) -> Iterator[tuple[str | None, float]]:
-    """Each number with the concept that it counts; None where it stands alone. `no nuclei` counts none."""
-    for place, number in numbers_in(part):
+    """Each number with the concept that it counts; None where it stands alone. `no`, `neither` and `nor` count none."""
+    for place, number in part.numbers:
         yield _next_concept(part, place), number
     for mention in part.mentions:
         key = mention.key(CONCEPT)
         before = part.tokens[mention.start - 1].low if mention.start else ""
-        if key is not None and before == "no":
+        if key is not None and before in _NONE_OF:
             yield key, 0.0
 
 

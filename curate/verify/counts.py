@@ -6,7 +6,6 @@ from typing import ClassVar
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.counting import counted, kinds_asked, total_of
-from curate.verify.lexicon import CONCEPT
 from curate.verify.reading import Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -17,6 +16,7 @@ class Counts(ReadingRule):
     """Each number in front of a concept is how many there are; each total is their sum; what is all is all."""
 
     name: ClassVar[str] = "counts"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to counting questions, and where the text says all, every, each, both or only."""
@@ -41,7 +41,7 @@ class Counts(ReadingRule):
             return None
         if label_set not in facts.closed:
             return no(Reason.COUNT, "the text speaks of all findings, the label set is open")
-        told = set(reading.answer.keys(CONCEPT))
+        told = reading.answer.concepts
         missing = [
             key
             for key in sorted(facts.kinds.get(label_set, ()))

@@ -1,16 +1,15 @@
 """Every concept in the text is in the annotations, and those that the draft rests on are in the text."""
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from curate.rows import Annotation
 from curate.schema import Kind, Origin, Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.facts import GEOMETRY, LABELS
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, Mention, concept_key, cues, plain_stems
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, Mention, concept_key, plain_stems
 from curate.verify.reading import Claim, Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
-from curate.verify.text import NUMBER, WORD
+from curate.verify.text import NUMBER
 
 __all__ = ["Labels"]
 
@@ -23,6 +22,7 @@ class Labels(ReadingRule):
     """Nothing invented, nothing left out."""
 
     name: ClassVar[str] = "labels"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to renderings, not to what a person wrote."""
@@ -102,7 +102,7 @@ class Labels(ReadingRule):
                 return no(Reason.LABEL_INVENTED, "the text tells what no single image shows")
             if reading.draft.origin is not Origin.TEMPLATE or reading.draft.language != "en":
                 continue
-            for word in _strange_words(part):
+            for word in part.strange:
                 return no(Reason.LABEL_INVENTED, f"the word {word!r} is in no annotation and not in plain.yaml")
         return None
 
@@ -171,19 +171,3 @@ def _holds(claim: Claim, reading: Reading) -> bool:
         return True
     true = any(meaning.key in reading.facts.attributes.get(meaning.of, ()) for meaning in meanings)
     return true == (claim.state is not State.ABSENT)
-
-
-def _strange_words(part: Part) -> Iterator[str]:
-    cued = {
-        place
-        for kind in ("before", "around", "hedges", "contrast", "verbs", "complete")
-        for start, end in part.cues[kind]
-        for place in range(start, end)
-    }
-    known = plain_stems()
-    for place, token in enumerate(part.tokens):
-        if token.kind != WORD or place in part.covered or place in cued:
-            continue
-        low = token.low
-        if token.stem not in known and low not in cues().numbers and low not in ("left", "right", "bilateral"):
-            yield token.raw

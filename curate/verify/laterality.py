@@ -1,22 +1,15 @@
 """Sides are the patient's, and those of the annotations."""
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from curate.schema import Reason
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.lexicon import CONCEPT
-from curate.verify.reading import Part, Reading
+from curate.verify.reading import SIDES, Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import STOP
 
 __all__ = ["Laterality"]
-
-_SIDES: Final = {
-    "left": "left", "leftsided": "left", "lefthand": "left", "sinistral": "left",
-    "right": "right", "rightsided": "right", "righthand": "right", "dextral": "right",
-    "bilateral": "bilateral", "bilaterally": "bilateral", "unilateral": "unilateral",
-    "contralateral": "contralateral", "ipsilateral": "ipsilateral",
-}  # fmt: skip
 
 
 class Laterality(ReadingRule):
@@ -29,19 +22,19 @@ class Laterality(ReadingRule):
         if reading.verbatim:
             return NOT_APPLICABLE
         of_image = {str(asset.laterality) for asset in reading.facts.assets if asset.laterality}
-        told = _sides(reading.answer)
+        told = reading.answer.sides
         choice = reading.ask == "attribute" and reading.asked.get("attribute") == "laterality"
-        asked = _sides(reading.question)
+        asked = reading.question.sides
         if choice and sorted(side for _, side in asked) not in ([], ["left", "right"]):
             return no(Reason.LATERALITY, "the question names one side, the side is what it asks about")
-        for part, sides in ((reading.question, [] if choice else asked), (reading.answer, told)):
+        for part, sides in ((reading.question, () if choice else asked), (reading.answer, told)):
             for place, side in sides:
                 if side not in _allowed(reading, part, place, of_image):
                     return no(Reason.LATERALITY, f"the text says {side}, the annotations do not")
         if choice and not {side for _, side in told} & of_image:
             return no(Reason.LATERALITY, "the answer does not name the side of the image")
         if reading.ask == "caption" and "laterality" in reading.asked.get("attributes", ()):
-            named = {side for _, side in told} | {word for word in _words(reading.answer) if word in _SIDES}
+            named = {side for _, side in told} | {word for word in _words(reading.answer) if word in SIDES}
             if not named & of_image:
                 return no(Reason.LATERALITY, "the caption does not name the side of the image")
         return None if asked or told or choice else NOT_APPLICABLE
@@ -49,18 +42,6 @@ class Laterality(ReadingRule):
 
 def _words(part: Part) -> set[str]:
     return {token.low for token in part.tokens}
-
-
-def _sides(part: Part) -> list[tuple[int, str]]:
-    """Side words that are no part of a concept's or view's own name."""
-    found = []
-    for place, token in enumerate(part.tokens):
-        word = token.low
-        if word == "both" and any(t.low.startswith("side") for t in part.tokens[place : place + 3]):
-            word = "bilateral"
-        if word in _SIDES and place not in part.covered:
-            found.append((place, _SIDES[word]))
-    return found
 
 
 def _allowed(reading: Reading, part: Part, place: int, of_image: set[str]) -> set[str]:

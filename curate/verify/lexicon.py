@@ -5,6 +5,7 @@ They stand in `lexicons/`, which is written independently of the wordings of tas
 
 import functools
 import importlib.resources
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from curate.dicom_names import table_text
+from curate.schema import identity
 from curate.verify.text import NUMBER, STOP, WORD, Token, is_acronym, stem, stems, tokenise
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "attribute_key",
     "concept_key",
     "cues",
+    "index_of",
+    "lexicons_digest",
     "plain_words",
     "vocabulary_index",
 ]
@@ -59,13 +64,6 @@ class Mention:
         return next((meaning.key for meaning in self.meanings if meaning.kind == kind), None)
 
 
-class AttributeTerms(msgspec.Struct, frozen=True):
-    """One value of an attribute: the codes of cards and headers, and the terms of texts."""
-
-    codes: tuple[str, ...]
-    terms: tuple[str, ...]
-
-
 class PlainWords(msgspec.Struct, frozen=True):
     """Words without clinical content, and plurals that no rule gives."""
 
@@ -92,6 +90,14 @@ class Cues(msgspec.Struct, frozen=True):
     units: tuple[str, ...]
 
 
+@functools.cache
+def lexicons_digest() -> str:
+    """One digest over every lexicon: part of the fingerprint of whatever verifies."""
+    folder = importlib.resources.files(__package__).joinpath("lexicons")
+    files = sorted((file.name, file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return identity(*itertools.chain.from_iterable(files), table_text())
+
+
 def _yaml(name: str) -> Any:
     return yaml.safe_load(importlib.resources.files(__package__).joinpath("lexicons", name).read_text("utf-8"))
 
@@ -115,8 +121,18 @@ def cues() -> Cues:
 
 
 @functools.cache
-def _attributes() -> dict[str, dict[str, AttributeTerms]]:
-    return msgspec.convert(_yaml("attributes.yaml"), dict[str, dict[str, AttributeTerms]])
+def _attributes() -> dict[str, dict[str, tuple[str, ...]]]:
+    return msgspec.convert(_yaml("attributes.yaml"), dict[str, dict[str, tuple[str, ...]]])
+
+
+@functools.cache
+def _attribute_stems() -> dict[tuple[str, tuple[str, ...]], str]:
+    return {
+        (attribute, stems(term)): standard
+        for attribute, values in _attributes().items()
+        for standard, terms in values.items()
+        for term in (standard, *terms)
+    }
 
 
 @functools.cache
@@ -140,11 +156,9 @@ def concept_key(name: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def attribute_key(attribute: str, value: str) -> str:
-    """The standard name of an attribute's value, by code or term; an unknown value is its own."""
-    for standard, known in _attributes().get(attribute, {}).items():
-        if value.strip().upper() in known.codes or stems(value) in {stems(term) for term in (standard, *known.terms)}:
-            return standard
-    return " ".join(stems(value))
+    """The standard name of an attribute's value in words; an unknown value is its own."""
+    parts = stems(value)
+    return _attribute_stems().get((attribute, parts), " ".join(parts))
 
 
 class Index:
@@ -165,16 +179,14 @@ class Index:
             group.append(entry)
             group.sort(key=lambda known: -len(known[0]))
 
-    def beginnings(self, words: Sequence[str]) -> list[int]:
-        """Where a term may begin."""
-        return [place for place, word in enumerate(words) if word in self._terms]
-
-    def at(self, tokens: Sequence[Token], place: int, words: Sequence[str]) -> Iterator[tuple[int, Meaning]]:
-        """The terms that begin at a token: how many tokens each has, and its meaning."""
-        for parts, cased, meaning in self._terms.get(words[place], ()):
-            size = len(parts)
-            if tuple(words[place : place + size]) == parts and not (cased and not _in_capitals(tokens[place].raw)):
-                yield size, meaning
+    def found(self, tokens: Sequence[Token], words: tuple[str, ...]) -> Iterator[tuple[int, int, Meaning]]:
+        """The terms in a text: first token, the token after the last, meaning. `words` are the stems of its tokens."""
+        terms = self._terms
+        for place, word in enumerate(words):
+            for parts, cased, meaning in terms.get(word, ()):
+                end = place + len(parts)
+                if words[place:end] == parts and not (cased and not _in_capitals(tokens[place].raw)):
+                    yield place, end, meaning
 
 
 def _in_capitals(word: str) -> bool:
@@ -188,18 +200,24 @@ def _general_index() -> Index:
         index.add(term, Meaning(CONCEPT, key))
     for attribute, values in _attributes().items():
         for standard, known in values.items():
-            for term in known.terms:
+            for term in known:
                 index.add(term, Meaning(ATTRIBUTE, standard, attribute))
+    return index
+
+
+@functools.lru_cache(maxsize=1024)
+def index_of(terms: frozenset[tuple[str, Meaning]]) -> Index:
+    """The index of some terms; of equal terms the same one, so that texts read with it can be remembered."""
+    index = Index()
+    for term, meaning in sorted(terms, key=lambda entry: (entry[0], entry[1].kind, entry[1].key, entry[1].of)):
+        index.add(term, meaning)
     return index
 
 
 @functools.lru_cache(maxsize=64)
 def vocabulary_index(names: frozenset[str]) -> Index:
     """The terms of a vocabulary."""
-    index = Index()
-    for name in sorted(names):
-        index.add(name, Meaning(CONCEPT, concept_key(name)))
-    return index
+    return index_of(frozenset((name, Meaning(CONCEPT, concept_key(name))) for name in names))
 
 
 def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention, ...]:
@@ -208,14 +226,12 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
     The longest win; of two equally long that overlap, the one from the later index: what the assets themselves name
     goes before the vocabulary of their source, and that before the general terms.
     """
-    words = [token.stem if token.kind in (WORD, NUMBER) else "\0" for token in tokens]
-    every = (_general_index(), *indexes)
+    words = tuple(token.stem if token.kind in (WORD, NUMBER) else "\0" for token in tokens)
     candidates: dict[tuple[int, int], tuple[int, list[Meaning]]] = {}
-    for rank, index in enumerate(every):
-        for place in index.beginnings(words):
-            for size, meaning in index.at(tokens, place, words):
-                known = candidates.get((place, place + size), (rank, []))[1]
-                candidates[place, place + size] = (rank, known if meaning in known else [*known, meaning])
+    for rank, index in enumerate((_general_index(), *indexes)):
+        for start, end, meaning in index.found(tokens, words):
+            known = candidates.get((start, end), (rank, []))[1]
+            candidates[start, end] = (rank, known if meaning in known else [*known, meaning])
     if not candidates:
         return ()
     taken: set[int] = set()

@@ -18,6 +18,7 @@ class Negation(ReadingRule):
     """Polarity and certainty agree with the annotations."""
 
     name: ClassVar[str] = "negation"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text makes a claim about a concept or answers yes or no."""
@@ -65,17 +66,15 @@ class Negation(ReadingRule):
 
 def _turned(question: Part) -> bool:
     """True where a question denies or doubts what it asks about; `yes or no` is no denial."""
-    text = [token.low for token in question.tokens]
     for start, _ in question.cues["before"]:
-        if text[max(0, start - 2) : start] != ["yes", "or"]:
+        if [token.low for token in question.tokens[max(0, start - 2) : start]] != ["yes", "or"]:
             return True
     return any(question.cues[kind] for kind in ("around", "hedges"))
 
 
 def _only_described(reading: Reading, meanings: tuple[object, ...], key: str) -> bool:
     """True where the words only describe the image, or are too plain to be a finding."""
-    own = {concept_key(annotation.concept) for annotation in reading.own if annotation.concept}
-    if key in own or key == concept_key(str(reading.asked.get("concept", ""))):
+    if key in reading.own_keys or key == concept_key(str(reading.asked.get("concept", ""))):
         return False
     described = any(
         getattr(meaning, "kind", "") == ATTRIBUTE

@@ -1,21 +1,16 @@
 """Every number in the text has a source; none is left over."""
 
-import re
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from curate.schema import Kind, Reason
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.counting import kinds_asked, numbers_in, total_of
+from curate.verify.counting import kinds_asked, total_of
 from curate.verify.lexicon import concept_key, cues
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
 __all__ = ["Numbers"]
-
-_SIZE: Final = re.compile(
-    r"(?P<w>\d+) (?:pixels )?wide and (?P<h>\d+) (?:pixels )?high|(?P<w2>\d+) ?[x×] ?(?P<h2>\d+)(?= (?:pixels?|image))"
-)
 
 
 class Numbers(ReadingRule):
@@ -34,11 +29,10 @@ class Numbers(ReadingRule):
                 return problem
             if part is reading.answer and part.cues["quantities"]:
                 return no(Reason.NUMBER, "the text gives a vague quantity that no annotation states")
-            sizes = [span.span() for span in _SIZE.finditer(part.text)]
-            for place, number in numbers_in(part):
+            for place, number in part.numbers:
                 applies = True
                 start = part.tokens[place].start
-                if any(first <= start < last for first, last in sizes):
+                if any(size.start <= start < size.end for size in part.sizes):
                     continue
                 if part is reading.question:
                     return no(Reason.NUMBER, f"the question holds the number {number:g}, which nothing asks for")
@@ -48,10 +42,9 @@ class Numbers(ReadingRule):
 
 
 def _size_problem(reading: Reading, part: Part) -> Verdict:
-    for found in _SIZE.finditer(part.text):
-        size = (int(found["w"] or found["w2"]), int(found["h"] or found["h2"]))
-        if size not in {(asset.width, asset.height) for asset in reading.facts.assets}:
-            return no(Reason.NUMBER, f"the text gives the image a size of {size[0]} x {size[1]}")
+    for size in part.sizes:
+        if not any((asset.width, asset.height) == (size.width, size.height) for asset in reading.facts.assets):
+            return no(Reason.NUMBER, f"the text gives the image a size of {size.width} x {size.height}")
     return None
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,14 +11,30 @@ import msgspec
 from curate.rows import Annotation, Asset, Draft
 from curate.schema import Origin, State
 from curate.verify.facts import Facts, collect
-from curate.verify.lexicon import CONCEPT, Mention, cues, find_cues, mentions
-from curate.verify.text import COMMA, NUMBER, STOP, WORD, Token, tokenise
+from curate.verify.lexicon import CONCEPT, Index, Mention, concept_key, cues, find_cues, mentions, plain_stems
+from curate.verify.text import COMMA, NUMBER, STOP, WORD, Token, normal, tokenise
+from curate.vocabulary import Vocabulary
 
-__all__ = ["Claim", "Part", "Reader", "Reading"]
+__all__ = ["SIDES", "Claim", "Part", "Reader", "Reading", "Size"]
 
 _BRACKETED: Final = re.compile(r"\[[^\[\]]*\]")
 _NUMERIC: Final = re.compile(r"\[\s*-?\d+(?:\.\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?)*\s*\]")
 _YES_NO: Final = re.compile(r"\s*(yes|no)\b\s*[,.;:!]*", re.IGNORECASE)
+_NUMBERS: Final = re.compile(r"-?\d+(?:\.\d+)?")
+_SIZE: Final = re.compile(
+    r"(?P<w>\d+) (?:pixels )?wide and (?P<h>\d+) (?:pixels )?high|(?P<w2>\d+) ?[x×] ?(?P<h2>\d+)(?= (?:pixels?|image))"
+)
+_ONE_OF: Final = ("of", "such", "another")
+"""`one of`, `one such` and `one another` count nothing."""
+_SPEAKING_CUES: Final = ("before", "around", "hedges", "contrast", "verbs", "complete")
+_PLAIN_SIDES: Final = frozenset({"left", "right", "bilateral"})
+SIDES: Final = {
+    "left": "left", "leftsided": "left", "lefthand": "left", "sinistral": "left",
+    "right": "right", "rightsided": "right", "righthand": "right", "dextral": "right",
+    "bilateral": "bilateral", "bilaterally": "bilateral", "unilateral": "unilateral",
+    "contralateral": "contralateral", "ipsilateral": "ipsilateral",
+}  # fmt: skip
+"""Words for sides: the side that they name."""
 _IMAGE: Final = "<image>"
 _ADVERBS: Final = frozenset({"not", "clearly", "also", "therefore", "definitely", "never"})
 _FILLERS: Final = frozenset({"a", "an", "the", "in", "by", "as", "view", "this", "made", "taken"})
@@ -33,8 +49,21 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A question or an answer: its tokens without coordinates, its mentions, claims and lists of numbers."""
+class Size:
+    """The size of an image as a text states it, and where."""
+
+    start: int
+    end: int
+    width: int
+    height: int
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A question or an answer: its tokens without coordinates, its mentions, claims and lists of numbers.
+
+    All but `text` and `lists` depend on the words and the known terms alone, and so does what the rules ask of every
+    text: it is worked out once where texts repeat, see `_words`.
+    """
 
     text: str
     tokens: tuple[Token, ...]
@@ -43,14 +72,15 @@ class Part:
     covered: frozenset[int]
     cues: Mapping[str, list[tuple[int, int]]]
     lists: tuple[tuple[float, ...], ...]
+    concepts: frozenset[str]  # keys of the concepts that it mentions
+    numbers: tuple[tuple[int, float], ...]  # in digits or words and no part of a name, with the place of their token
+    sizes: tuple[Size, ...]
+    sides: tuple[tuple[int, str], ...]  # side words that are no part of a name, with the place of their token
+    strange: tuple[str, ...]  # words that are in no term, no cue and not plain
+    normal: str  # words and numbers in small letters, without marks
 
-    def keys(self, kind: str) -> list[str]:
-        """What it mentions, of one kind."""
-        return [key for mention in self.mentions if (key := mention.key(kind)) is not None]
 
-
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """One draft, read."""
 
     draft: Draft
@@ -60,6 +90,7 @@ class Reading:
     answer: Part
     yes: bool | None  # what a closed answer begins with
     own: tuple[Annotation, ...]
+    own_keys: frozenset[str]  # concepts that the draft rests on
     ask: str  # what kind of question was put
     verbatim: bool  # a person wrote the text: the rules for renderings do not speak of it
 
@@ -67,7 +98,7 @@ class Reading:
 class Reader:
     """Reads drafts; remembers the last draft and the facts of the last assets, because rules ask one after another."""
 
-    def __init__(self, vocabulary: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._last: tuple[Draft, tuple[Annotation, ...], Reading] | None = None
         self._facts: tuple[tuple[Asset, ...], tuple[Annotation, ...], Facts] | None = None
@@ -96,16 +127,19 @@ class Reader:
         ask = str(asked.get("ask", ""))
         closed = _YES_NO.match(answer) if ask in ("presence", "attribute_is") else None
         own = tuple(facts.annotations[i] for i in draft.annotation_ids if i in facts.annotations)
+        verbatim = draft.origin is Origin.SOURCE or ask == "source"
+        indexes = None if verbatim else facts.indexes
         return Reading(
             draft=draft,
             facts=facts,
             asked=asked,
-            question=_part(question.replace(_IMAGE, " "), facts),
-            answer=_part(answer[closed.end() :] if closed else answer, facts),
+            question=_part(question.replace(_IMAGE, " "), indexes),
+            answer=_part(answer[closed.end() :] if closed else answer, indexes),
             yes=closed[1].lower() == "yes" if closed else None,
             own=own,
+            own_keys=frozenset({concept_key(annotation.concept) for annotation in own if annotation.concept}),
             ask=ask,
-            verbatim=draft.origin is Origin.SOURCE or ask == "source",
+            verbatim=verbatim,
         )
 
 
@@ -117,20 +151,83 @@ def _constraints(draft: Draft) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _part(text: str, facts: Facts) -> Part:
-    lists = tuple(
-        tuple(float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", found)) for found in _NUMERIC.findall(text)
-    )
-    tokens = tokenise(_BRACKETED.sub(_blank, text))
-    found = mentions(tokens, facts.indexes)
+def _part(text: str, indexes: tuple[Index, ...] | None) -> Part:
+    """The part of a text; without indexes nothing but the text, for what a person wrote no rule looks further."""
+    if indexes is None:
+        return msgspec.structs.replace(_words("", ()), text=text, normal=normal(text))
+    if "[" not in text:
+        return _words(text, indexes)
+    lists = tuple(tuple(map(float, _NUMBERS.findall(found))) for found in _NUMERIC.findall(text))
+    return msgspec.structs.replace(_words(_BRACKETED.sub(_blank, text), indexes), text=text, lists=lists)
+
+
+@functools.lru_cache(maxsize=8192)
+def _words(text: str, indexes: tuple[Index, ...]) -> Part:
+    """A part without lists of numbers. Texts repeat, those of templates from image to image and those of a model at
+    least from rule to rule."""
+    tokens = tokenise(text)
+    found = mentions(tokens, indexes)
     covered = frozenset(place for mention in found for place in range(mention.start, mention.end))
     spans = find_cues(tokens, covered)
-    return Part(text, tokens, found, _claims(tokens, found, spans), covered, spans, lists)
+    return Part(
+        text=text,
+        tokens=tokens,
+        mentions=found,
+        claims=_claims(tokens, found, spans),
+        covered=covered,
+        cues=spans,
+        lists=(),
+        concepts=frozenset(key for mention in found if (key := mention.key(CONCEPT)) is not None),
+        numbers=tuple(_numbers(tokens, covered)),
+        sizes=tuple(_sizes(text)),
+        sides=tuple(_sides(tokens, covered)),
+        strange=tuple(_strange(tokens, covered, spans)),
+        normal=normal(text),
+    )
+
+
+def _numbers(tokens: Sequence[Token], covered: frozenset[int]) -> Iterator[tuple[int, float]]:
+    words = cues().numbers
+    for place, token in enumerate(tokens):
+        if place in covered:
+            continue
+        if token.kind == NUMBER:
+            yield place, float(token.raw)
+        elif token.kind == WORD and token.low in words:
+            following = tokens[place + 1].low if place + 1 < len(tokens) else ""
+            if not (token.low == "one" and following in _ONE_OF):
+                yield place, float(words[token.low])
+
+
+def _sizes(text: str) -> Iterator[Size]:
+    for found in _SIZE.finditer(text):
+        yield Size(*found.span(), int(found["w"] or found["w2"]), int(found["h"] or found["h2"]))
+
+
+def _strange(
+    tokens: Sequence[Token], covered: frozenset[int], spans: Mapping[str, list[tuple[int, int]]]
+) -> Iterator[str]:
+    cued = {place for kind in _SPEAKING_CUES for start, end in spans[kind] for place in range(start, end)}
+    known, numbers = plain_stems(), cues().numbers
+    for place, token in enumerate(tokens):
+        if token.kind != WORD or place in covered or place in cued:
+            continue
+        if token.stem not in known and token.low not in numbers and token.low not in _PLAIN_SIDES:
+            yield token.raw
+
+
+def _sides(tokens: Sequence[Token], covered: frozenset[int]) -> Iterator[tuple[int, str]]:
+    for place, token in enumerate(tokens):
+        word = token.low
+        if word == "both" and any(t.low.startswith("side") for t in tokens[place : place + 3]):
+            word = "bilateral"
+        if word in SIDES and place not in covered:
+            yield place, SIDES[word]
 
 
 def _blank(found: re.Match[str]) -> str:
     """Coordinates leave the sentence; another bracket stays."""
-    return " " * len(found[0]) if _NUMERIC.fullmatch(found[0]) else found[0]
+    return " " if _NUMERIC.fullmatch(found[0]) else found[0]
 
 
 def _claims(
@@ -143,16 +240,17 @@ def _claims(
     hedges = spans["hedges"]
     hedged = {place for start, end in hedges for place in range(start, end)}
     turned = {mention.start: 0 for mention in found}
+    starts = frozenset(start for start, _ in spans["before"])
     for start, end in spans["before"]:
         if start in hedged:
             continue
-        for mention in _after(end, found, tokens, clauses):
+        for mention in _after(end, found, tokens, clauses, starts):
             turned[mention.start] += 1
     for start, end in spans["around"]:
         if start in hedged:
             continue
         concepts = [mention for mention in found if mention.key(CONCEPT)]
-        governed = _before(start, concepts, tokens, clauses) or _after(end, found, tokens, clauses)
+        governed = _before(start, concepts, tokens, clauses) or _after(end, found, tokens, clauses, starts)
         for mention in governed:
             turned[mention.start] += 1
     soft = {clauses[start] for start, _ in hedges}
@@ -177,9 +275,13 @@ def _clauses(tokens: Sequence[Token], contrast: Sequence[tuple[int, int]]) -> li
     return numbers
 
 
-def _after(place: int, found: Sequence[Mention], tokens: Sequence[Token], clauses: Sequence[int]) -> list[Mention]:
+def _after(
+    place: int, found: Sequence[Mention], tokens: Sequence[Token], clauses: Sequence[int], cued: frozenset[int]
+) -> list[Mention]:
     """The mentions that a cue governs to its right: up to the end of the clause, or a new statement after a verb.
 
+    A further cue behind a governed mention (`cued`: where cues begin) takes over: `no leukocytes and no platelets` and
+    `neither leukocytes nor platelets` deny each once.
     An attribute of the image is governed only where nothing stands between: `not a PA view`, but not `no platelets are
     seen in this CT image`.
     """
@@ -192,6 +294,8 @@ def _after(place: int, found: Sequence[Mention], tokens: Sequence[Token], clause
             break
         between = tokens[place : mention.start]
         verb = verb or any(_is_verb(token) for token in between)
+        if governed and not cued.isdisjoint(range(governed[-1].end, mention.start)):
+            break
         if governed and _begins_anew(tokens[governed[-1].end : mention.start], verb=verb):
             break
         if mention.key(CONCEPT) is None and (governed or any(t.kind == WORD and not _filler(t) for t in between)):

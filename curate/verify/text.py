@@ -6,10 +6,11 @@ word have one stem. It is no dictionary form.
 
 import functools
 import re
-from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["NUMBER", "STOP", "WORD", "Token", "is_acronym", "stem", "stems", "tokenise"]
+import msgspec
+
+__all__ = ["NUMBER", "STOP", "WORD", "Token", "is_acronym", "normal", "stem", "stems", "tokenise"]
 
 WORD: Final = "word"
 NUMBER: Final = "number"
@@ -32,8 +33,7 @@ _SHORT: Final = 3
 """Words up to this length are their own stem."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True, gc=False):
     """A piece of text; `low` is it in small letters, `stem` of a number is the number without useless zeros."""
 
     kind: str
@@ -55,6 +55,13 @@ def tokenise(text: str) -> tuple[Token, ...]:
         low = raw.lower().replace("’", "'")
         tokens.append(Token(kind, raw, low, _stem_of(kind, raw), found.start(), found.end()))
     return tuple(tokens)
+
+
+def normal(text: str) -> str:
+    """The words and numbers of a text in small letters, without marks."""
+    return " ".join([found[0].lower() for found in _TOKEN.finditer(text) if found.lastgroup in (WORD, NUMBER)]).replace(
+        "’", "'"
+    )
 
 
 def stems(text: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ RECIPE: dict[str, Any] = {
     "name": "small",
     "sources": [{"card": "cells.yaml", "data": "cells"}],
     "tasks": ["label_caption", "count", "grounding"],
-    "parts": {"items": 4},
+    "parts": {"items": 5},
 }
 
 

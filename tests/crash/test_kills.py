@@ -172,3 +172,20 @@ def test_status_looks_on_while_a_build_runs(world: World) -> None:
     assert build.end()[0] == 0
     assert "small is not complete" in seen[0]
     assert "small is complete" in curate("status", out).stdout
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_the_next_run_goes_on(world: World, calm: dict[str, str]) -> None:
+    """A limit on the size of files stands for the full disk: both are an `OSError` on write."""
+    out = world.out("full")
+    arguments = " ".join(f"'{argument}'" for argument in command("build", world.recipe, "--out", out))
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 12 && exec {arguments}"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.startswith("curate: cannot write below")
+    assert "File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not [name for name in tree(out) if ".tmp-" in name]
+    assert curate("build", world.recipe, "--out", out).code == 0
+    assert curate("gc", out).code == 0
+    assert tree(out) == calm

@@ -1,7 +1,6 @@
 """The same picture in two datasets, in other bytes, stays in one split."""
 
 import io
-from pathlib import Path
 
 import polars as pl
 import pytest

@@ -102,7 +102,7 @@ def test_a_full_disk_is_a_plain_error_that_leaves_nothing_and_hurts_nothing(
     out = tmp_path / "out"
     disk = _FullDisk(room)
     with monkeypatch.context() as full:
-        full.setattr(HashingFile, "write", lambda sink, data: disk.write(sink, data))
+        full.setattr(HashingFile, "write", lambda sink, data: disk.write(sink, data))  # noqa: PLW0108
         with pytest.raises(StoreError, match="No space left") as told:
             commit(out, "one")
     assert told.value.exit_code == 1

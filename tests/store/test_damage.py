@@ -14,7 +14,7 @@ from curate.errors import CurateError, StoreError
 from curate.schema import CATALOG_TABLES, TABLES
 from curate.store.parquet import read_table
 from curate.store.part import Sidecars, encode_sidecar
-from tests.crash.small import KILLS, curate, small_world, tree
+from tests.crash.small import KILLS, World, curate, small_world, tree
 
 FLIPS = 16 * KILLS
 """Bits flipped in each file, one at a time."""
@@ -135,3 +135,19 @@ def test_what_is_removed_after_a_finding_is_built_again(tmp_path: Path) -> None:
     assert world.plan()
     assert world.build().code == 0
     assert {name: digest for name, digest in tree(world.out()).items() if not name.startswith("checks/")} == before
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "parts/scan/cells/all.json", "parts/catalog/_whole/all.json"])
+def test_a_build_that_meets_an_altered_sidecar_says_what_to_remove(built: Path, name: str) -> None:
+    world = World(built.parent)
+    before = {kept: digest for kept, digest in tree(built).items() if not kept.startswith("checks/")}
+    path = built / name
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"cells", b"bells", 1))
+    said = world.build()
+    assert said.code == 1
+    assert "remove it and build again" in said.stderr
+    assert str(path) in said.stderr
+    path.unlink()
+    assert world.build().code == 0
+    assert {kept: digest for kept, digest in tree(built).items() if not kept.startswith("checks/")} == before

@@ -8,7 +8,7 @@ from typing import Any
 from curate.rows import Annotation, Asset, Subject
 from curate.schema import Annotator, Kind, State, World, identity
 from curate.tasks import make_task, task_names
-from curate.tasks.vocabulary import Names
+from curate.vocabulary import LabelNames
 
 CHEST_FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Lung Opacity", "Nodule", "Pleural Effusion", "Pneumonia",
@@ -17,11 +17,12 @@ CHEST_FINDINGS = (
 CELLS = ("erythrocyte", "leukocyte", "platelet")
 DISEASES = ("HE", "Iron deficiency anemia", "Megaloblastic anemia", "Thalassemia", "normal")
 VOCABULARY = {
-    "findings": CHEST_FINDINGS,
-    "cells": Names(CELLS, exhaustive=True),
-    "disease": DISEASES,
-    "nuclei": ("nucleus",),
-    "organs": ("heart", "left lung", "right lung"),
+    "findings": LabelNames(tuple(sorted(CHEST_FINDINGS))),
+    "cells": LabelNames(CELLS, exhaustive=True),
+    "disease": LabelNames(DISEASES),
+    "nuclei": LabelNames(("nucleus",)),
+    "organs": LabelNames(("heart", "left lung", "right lung"), exhaustive=True, regions=True),
+    "lesions": LabelNames(("edema", "enhancing tumor", "necrosis"), exhaustive=True, regions=True),
 }
 
 
@@ -87,10 +88,26 @@ def organs(name: str) -> Subject:
     boxes = {"heart": [250.0, 200.0, 420.0, 380.0], "right lung": [60.2, 50.0, 260.0, 400.0],
              "left lung": [380.0, 50.0, 600.0, 400.9]}  # fmt: skip
     masks = [
-        says(shown, Kind.MASK, concept, "organs", n, box=box, exhaustive=True)
+        says(shown, Kind.MASK, concept, "organs", n, box=box, exhaustive=True, flags=["region"])
         for n, (concept, box) in enumerate(boxes.items())
     ]
     return Subject(shown, tuple(masks))
+
+
+def lesions(name: str, *concepts: str) -> Subject:
+    """A brain MR image with a label map of what is diseased; each concept is all of its pixels."""
+    shown = asset(name, modality="MR", anatomy="brain", view="axial", labelled_by=["lesions"])
+    masks = [
+        says(shown, Kind.MASK, concept, "lesions", n, box=[50.0 * n, 40, 50.0 * n + 45, 90], exhaustive=True,
+             flags=["region"])
+        for n, concept in enumerate(concepts, 1)
+    ]  # fmt: skip
+    return Subject(shown, tuple(masks))
+
+
+def lettered(name: str, **attributes: str) -> Subject:
+    """An image of which only the codes of its header are known."""
+    return Subject(asset(name, **attributes), ())
 
 
 def graded(name: str, value: float | None, word: str | None = None) -> Subject:
@@ -112,12 +129,21 @@ def hand_built() -> list[Subject]:
         chest("c4", open_world, Edema="not_stated", Consolidation="absent", Atelectasis="absent"),
         chest("c5", open_world, Lung__Opacity="uncertain", Pleural_Thickening="present"),
         organs("o1"),
+        lesions("l0"),
+        lesions("l1", "edema", "enhancing tumor"),
+        lesions("l2", "necrosis"),
+        lettered("h1", modality="CR", anatomy="CSPINE", view="LL"),
+        lettered("h2", modality="MG", anatomy="BREAST", view="MLO", laterality="right"),
+        lettered("h3", modality="OT", anatomy="WHOLE BODY"),
+        lettered("h4", modality="XA", anatomy="CORONARYARTERY", view="LLO"),
         graded("g1", 2.0),
         graded("g2", None, "moderate"),
         asked("q1", "Is there evidence of a pneumothorax", "No"),
         asked("q2", "What organ system is imaged?", "Chest"),
         smear("s0", ""),
         smear("s1", "e"),
+        smear("s7", "eee"),
+        smear("s8", "pp"),
         smear("s2", "eeeeelp"),
         smear("s3", "eeeepppp" + "e" * 20),
         smear("s4", "eell", exhaustive=False),

@@ -7,9 +7,11 @@ from curate.tasks.english import (
     indefinite,
     is_label,
     is_plural,
+    is_unique,
     joined,
     phrase,
     plural,
+    region_name,
     singular,
     thing_name,
 )
@@ -102,6 +104,21 @@ def test_an_object_whose_label_is_no_noun_is_one_of_its_class() -> None:
     assert thing_name("10") == "object of class 10"
     assert plural(thing_name("type 10")) == "objects of class type 10"
     assert thing_name("normal cell") == "normal cell"
+
+
+@pytest.mark.parametrize("anatomy", ["heart", "left lung", "lungs", "Right kidney", "kidneys", "urinary bladder"])
+def test_anatomy_that_a_body_has_once(anatomy: str) -> None:
+    assert is_unique(anatomy)
+
+
+@pytest.mark.parametrize("thing", ["lung", "kidney", "left nodule", "nucleus", "vertebra", "rib", "heart failure"])
+def test_what_there_may_be_several_of(thing: str) -> None:
+    assert not is_unique(thing)
+
+
+def test_regions_are_named_by_their_class_where_it_is_no_noun() -> None:
+    assert region_name("Enhancing tumor") == "enhancing tumor"
+    assert region_name("10") == "region of class 10"
 
 
 def test_lists_and_capitals() -> None:

@@ -12,7 +12,7 @@ from curate.errors import RecipeError
 from curate.rows import Draft, Subject
 from curate.schema import Kind, Origin, State, World
 from curate.tasks import make_task, task_names
-from curate.tasks.vocabulary import Names
+from curate.vocabulary import LabelNames
 from tests.tasks import subjects as s
 
 
@@ -135,7 +135,7 @@ def test_an_empty_image_counts_zero_only_where_its_silence_is_known() -> None:
     told = {a for _, a in _exchanges(s.drafts_of(empty, ("count",)))}
     assert len(told) == 3
     assert all(" no " in f" {a.lower()} " or " 0 " in f" {a} " for a in told)
-    plain = {"cells": s.CELLS}
+    plain = {"cells": LabelNames(s.CELLS)}
     assert list(make_task("count", {}, plain).draft(empty)) == []
 
 
@@ -187,7 +187,9 @@ def test_labels_that_cannot_stand_in_a_sentence_are_left_out() -> None:
     for label in ("<image>", "{x}", "  ", "---"):
         odd = s.says(shown, Kind.CLASS, label, "odd", 0, state=State.PRESENT, world=World.EXCLUSIVE)
         drafts = [
-            d for t in task_names() for d in make_task(t, {}, {"odd": (label, "x")}).draft(Subject(shown, (odd,)))
+            d
+            for t in task_names()
+            for d in make_task(t, {}, {"odd": LabelNames((label, "x"))}).draft(Subject(shown, (odd,)))
         ]
         assert label not in "".join(draft.messages[1].content for draft in drafts)
 
@@ -202,11 +204,95 @@ def test_real_blood_smears_are_counted_as_their_files_say(test_data: Callable[[s
         assert (str(n_red) if n_red else "no") in counts[0].messages[1].content.lower()
 
 
-def test_names_carry_what_silence_means() -> None:
-    names = Names(["b", "a", "b"], world=World.COMPLETE, exhaustive=True)
-    assert names == ("a", "b")
-    assert names.world is World.COMPLETE
-    assert names.exhaustive
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"modality": "CR", "anatomy": "CSPINE", "view": "LL"}, {"radiography", "the cervical spine", "left lateral"}),
+        ({"modality": "NM", "anatomy": "WHOLE BODY"}, {"nuclear medicine imaging", "the whole body"}),
+        ({"modality": "MG", "anatomy": "BREAST", "laterality": "right"}, {"mammography", "the right breast"}),
+        ({"anatomy": "bone marrow"}, {"bone marrow"}),
+    ],
+)
+def test_codes_of_headers_are_put_into_words(attributes: dict[str, str], said: set[str]) -> None:
+    subject = s.lettered("codes" + str(attributes), **attributes)
+    answers = " ".join(a for _, a in _exchanges(s.drafts_of(subject, ("open_vqa",), max_attributes=4))).lower()
+    assert all(words in answers for words in said)
+    assert not any(code.lower() in answers.split() for code in ("CR", "CSPINE", "LL", "NM", "MG"))
+
+
+@pytest.mark.parametrize("code", ["OT", "SEG", "RTDOSE", "SC", "XQ9"])
+def test_a_code_that_tells_nobody_anything_is_not_spoken(code: str) -> None:
+    assert s.drafts_of(s.lettered("silent" + code, modality=code)) == []
+    assert s.drafts_of(s.lettered("silent part" + code, anatomy=code)) == []
+
+
+def test_few_questions_are_asked_about_what_every_image_of_a_source_is() -> None:
+    subject = s.lettered("many", modality="CR", anatomy="CHEST", view="PA", laterality="left")
+    assert len(s.drafts_of(subject, ("open_vqa",))) == 1
+    assert len(s.drafts_of(subject, ("closed_vqa",))) == 1
+    assert len(s.drafts_of(subject, ("open_vqa",), max_attributes=9)) == 4
+    assert s.drafts_of(subject, ("open_vqa",), max_attributes=0) == []
+
+
+def test_an_image_of_which_only_its_kind_is_known_has_no_caption() -> None:
+    assert s.drafts_of(s.lettered("plain", modality="CR", anatomy="CHEST", view="PA"), ("label_caption",)) == []
+
+
+def test_a_caption_does_not_say_that_an_image_is_an_image() -> None:
+    for number in range(8):
+        caption = s.drafts_of(s.classified(f"bare{number}", "Thalassemia"), ("label_caption",))[0].messages[1].content
+        assert "image." not in caption
+        assert "thalassemia" in caption.lower()
+
+
+def test_organs_of_a_label_map_are_shown_or_not_and_never_counted() -> None:
+    subject = s.organs("once")
+    assert s.drafts_of(subject, ("count",)) == []
+    text = _texts(s.drafts_of(subject, variants=30)).lower()
+    assert "the heart" in text
+    assert "the left lung" in text
+    assert not any(words in text for words in ("hearts", "a heart", "lungs", "a left lung", " any "))
+    assert list(make_task("count", {}, s.VOCABULARY).draft(s.lesions("none"))) == []
+
+
+def test_a_region_of_a_label_map_is_located_as_one_region() -> None:
+    drafts = s.drafts_of(s.lesions("areas", "edema", "enhancing tumor"), ("grounding",), variants=20)
+    text = _texts(drafts)
+    assert "the region of edema" in text
+    assert "edemas" not in text
+    assert "all " not in text
+    assert s.drafts_of(s.lesions("areas", "edema"), ("count",)) == []
+
+
+def test_anatomy_that_is_there_once_is_not_counted_whatever_marks_it() -> None:
+    shown = s.asset("boxed", labelled_by=["boxes"])
+    heart = s.says(shown, Kind.BOX, "Heart", "boxes", 0, box=[10.0, 10, 90, 90], exhaustive=True)
+    assert s.drafts_of(Subject(shown, (heart,)), ("count",)) == []
+    assert "the heart" in _texts(s.drafts_of(Subject(shown, (heart,)), ("grounding",)))
+
+
+def test_a_class_is_what_the_image_is_labelled_not_what_it_shows() -> None:
+    text = _texts(s.drafts_of(s.classified("diagnosis", "Thalassemia"), variants=30)).lower()
+    assert any(words in text for words in ("classified as thalassemia", "labelled thalassemia"))
+    for words in ("shows thalassemia", "there is thalassemia", "is seen", "evidence of", "is present"):
+        assert words not in text
+
+
+def test_answers_that_can_only_be_yes_are_few() -> None:
+    drafts = s.drafts_of(s.smear("yes", "eelp", exhaustive=False), ("closed_vqa",))
+    assert len(drafts) == 1
+    assert len(s.drafts_of(s.smear("yes", "eelp", exhaustive=False), ("closed_vqa",), surplus_yes=9)) == 3
+
+
+def test_a_box_of_hardly_a_pixel_is_not_asked_about_and_the_others_are_not_all() -> None:
+    shown = s.asset("tiny", labelled_by=["cells"])
+    boxes = [[10.0, 10, 50, 50], [60.0, 60, 99, 99], [503.0, 336, 504, 337]]
+    cells = [s.says(shown, Kind.BOX, "platelet", "cells", n, box=box, exhaustive=True) for n, box in enumerate(boxes)]
+    drafts = s.drafts_of(Subject(shown, tuple(cells)), ("grounding",), regions=9)
+    assert "503" not in _texts(drafts)
+    assert [json.loads(d.constraints)["all"] for d in drafts if json.loads(d.constraints)["ask"] == "locate"] == [False]
+    whole = s.drafts_of(Subject(shown, tuple(cells)), ("grounding",), min_side_px=1)
+    assert "[503, 336, 504, 337]" in _texts(whole)
 
 
 def test_an_unknown_task_and_an_unknown_setting_are_errors_of_the_recipe() -> None:

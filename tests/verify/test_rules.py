@@ -123,6 +123,54 @@ def test_counts(answer: str, reason: Reason | None) -> None:
     assert _reason(SMEAR, "How many erythrocytes are there?", answer, **asked) is reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("In total 3, namely 3 erythrocytes, no leukocytes and no platelets.", None),
+        ("There are 3 in total: 3 erythrocytes, 0 leukocytes and 0 platelets.", None),
+        ("3 erythrocytes and neither leukocytes nor platelets, 3 in total.", None),
+        ("In total 3, namely 3 erythrocytes, no leukocytes and platelets.", Reason.COUNT),
+        ("In total 3, namely no erythrocytes, no leukocytes and no platelets.", Reason.NEGATION),
+    ],
+)
+def test_each_denial_of_a_list_denies_once(answer: str, reason: Reason | None) -> None:
+    asked = {"ask": "count_total", "label_set": "cells", "concepts": list(s.CELLS), "rests_on": ("erythrocyte",)}
+    question = "How many erythrocytes, leukocytes and platelets are there in total?"
+    assert _reason(s.smear("zeros", "eee"), question, answer, **asked) is reason
+
+
+def test_neither_nor_denies_both_and_a_double_negation_does_not() -> None:
+    shown = s.chest("neither", World.OPEN, Nodule="absent", Pneumonia="absent", Edema="present")
+    for sentence, reason in (
+        ("Neither a nodule nor pneumonia is seen.", None),
+        ("There is no nodule, no pneumonia, but edema.", None),
+        ("Neither a nodule nor edema is seen.", Reason.NEGATION),
+        ("No nodule and no edema.", Reason.NEGATION),
+        ("No lack of pneumonia.", Reason.NEGATION),
+    ):
+        assert _reason(shown, "Describe this image.", sentence, ask="caption", attributes=[]) is reason, sentence
+
+
+def test_regions_of_a_label_map_are_not_counted() -> None:
+    subject = s.lesions("regions", "edema")
+    asked = {"ask": "count", "concept": "edema", "label_set": "lesions", "rests_on": ("edema",)}
+    assert _reason(subject, "How many areas of edema are there?", "1.", **asked) is Reason.NUMBER
+    asked |= {"concept": "necrosis", "rests_on": ()}
+    assert _reason(subject, "How many areas of necrosis are there?", "0.", **asked) is Reason.NUMBER
+    none = s.lesions("no regions")
+    assert _reason(none, "How many areas of necrosis are there?", "0.", **asked) is Reason.NUMBER
+
+
+def test_a_code_without_words_is_no_modality() -> None:
+    other = s.lettered("other", modality="OT")
+    asked = {"ask": "attribute", "attribute": "modality"}
+    assert _reason(other, "Which modality was used?", "OT was used.", **asked) is Reason.LABEL_MISSING
+    spine = s.lettered("spine", modality="CR", anatomy="CSPINE")
+    assert _reason(spine, "Which modality was used?", "Radiography was used.", **asked) is None
+    asked["attribute"] = "anatomy"
+    assert _reason(spine, "What part of the body is this?", "The cervical spine.", **asked) is None
+
+
 def test_a_count_needs_an_exhaustive_set() -> None:
     some = s.smear("inexhaustive", "eeee", exhaustive=False)
     asked = {"ask": "count", "concept": "erythrocyte", "label_set": "cells"}

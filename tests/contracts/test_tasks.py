@@ -1,0 +1,26 @@
+"""Every built-in task keeps the contract that plug-ins keep."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from curate.rows import Subject
+from curate.tasks import BUILT_IN, task_class
+from curate.tasks.base import Task, Vocabulary
+from curate.testing.tasks import TaskContract
+from tests.tasks import subjects as s
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+class TestBuiltIn(TaskContract):
+    @pytest.fixture
+    def task(self, name: str) -> type[Task]:
+        return task_class(name)
+
+    @pytest.fixture
+    def subjects(self) -> Sequence[Subject]:
+        return s.hand_built()
+
+    @pytest.fixture
+    def vocabulary(self) -> Vocabulary:
+        return s.VOCABULARY
