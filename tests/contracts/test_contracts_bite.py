@@ -1,5 +1,6 @@
 """The contracts refuse plug-ins that break them: each careless class fails at the promise that it breaks."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+import curate.testing
 from curate.layouts.base import Context, Record, Refused
 from curate.layouts.points import Points
 from curate.rows import Draft, Subject
@@ -106,3 +108,9 @@ def test_a_broken_promise_fails_its_contract(plugin: str, promise: str, failed: 
 def test_what_a_careless_plug_in_keeps_is_not_held_against_it(failed: list[str]) -> None:
     assert not any("Curious" in line and "two_scans_say_the_same" in line for line in failed)
     assert not any("Boastful" in line and "the_image_comes_first" in line for line in failed)
+
+
+def test_without_hypothesis_the_contracts_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(ImportError, match="pip install hypothesis"):
+        importlib.reload(curate.testing)
