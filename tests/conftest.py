@@ -1,8 +1,10 @@
 """Where the real data lie, and what a missing tool or folder means."""
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,6 +20,15 @@ def skip_or_fail(need: str, message: str) -> None:
     if need in _required():
         pytest.fail(f"CURATE_REQUIRE names {need!r}, but {message}")
     pytest.skip(message)
+
+
+def tool(module: str) -> ModuleType:
+    """An optional library that a test compares with; CURATE_REQUIRE=tools makes its absence a failure."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        skip_or_fail("tools", f"the library {module} is not installed")
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from curate import geometry
 from curate.geometry import Convention
 from curate.rows import Rle
 from curate.schema import Reason, Refusal
+from tests.conftest import tool
 
 ORIENTATIONS = range(1, 9)
 SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
@@ -333,7 +334,7 @@ def test_run_lengths_of_any_raster_survive_compression(counts: list[int]) -> Non
 
 @for_all(MASKS)
 def test_the_coco_api_agrees(mask: np.ndarray) -> None:
-    reference = pytest.importorskip("pycocotools.mask")
+    reference = tool("pycocotools.mask")
     encoded = reference.encode(np.asfortranarray(mask.astype(np.uint8)))
     height, width = mask.shape
     result = geometry.read_rle(encoded["counts"].decode(), width, height)

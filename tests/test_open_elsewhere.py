@@ -10,6 +10,7 @@ import pytest
 import curate
 from curate.build import build
 from curate.phantom import write_phantoms
+from tests.conftest import tool
 
 CATALOGS = Path(__file__).parents[1] / "catalogs"
 
@@ -26,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_datasets_opens_the_image_files_decoded(corpus: Path, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = tool("datasets")
     files = [str(path) for path in sorted((corpus / "images").rglob("*.parquet"))]
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"), split="train")
     assets = {row["asset_id"]: row for row in curate.open_catalog(corpus).assets.collect().rows(named=True)}

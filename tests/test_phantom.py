@@ -27,6 +27,7 @@ from curate.phantom.chest import Chest, Consolidation, anatomy, chest
 from curate.phantom.encode import coco_string
 from curate.phantom.shapes import Blob, generator
 from curate.schema import Kind, Laterality, Reason, Refusal, State
+from tests.conftest import tool
 
 CATALOGS = Path(__file__).parents[1] / "catalogs"
 
@@ -267,7 +268,7 @@ def test_outlines_run_lengths_and_masks_are_one_shape(number):
 
 
 def test_run_lengths_are_compressed_as_the_coco_api_does():
-    reference = pytest.importorskip("pycocotools.mask")
+    reference = tool("pycocotools.mask")
     _, cells = smear(generator("runs"), SmearStyle())
     for cell in cells:
         counts = cell.blob.rle(640, 480).counts
