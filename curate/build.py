@@ -13,10 +13,10 @@ import msgspec
 from curate import layouts, tasks
 from curate.card import Card, load_card, read_yaml
 from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, described, project_key, resolve
-from curate.errors import RecipeError, StoreError, UsageError
+from curate.errors import CardError, RecipeError, StoreError, UsageError
 from curate.execute.child import Limits
 from curate.execute.local import LocalExecutor
-from curate.ledger import Ledger, Shortfall, judge, ledger_of
+from curate.ledger import Ledger, Shortfall, judge, ledger_of, unit_expected
 from curate.recipe import Recipe, load_recipe, recipe_of_card
 from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
 from curate.store.commit import replace_file, retire
@@ -28,8 +28,6 @@ __all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run
 
 _SERVED: Final = {True: ("scan", "read"), False: ("group", "draft", "verify", "catalog")}
 """The stages that a worker under limits, or without, will be asked for."""
-
-ROOTS_FILE: Final = "roots.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,7 @@ class Plan:
     """All wanted parts. Those behind a part that is not done are `waiting`: what they need is not known yet."""
 
     parts: tuple[Planned, ...]
+    notes: tuple[str, ...] = ()
 
     def in_state(self, state: str) -> list[Planned]:
         """The parts in one state."""
@@ -96,10 +95,15 @@ def check_card(card: Card) -> None:
     """Everything about a card that can be judged without its data.
 
     Raises:
-        CardError: a layout, an option or a licence that does not exist.
+        CardError: a layout, an option, a licence or an expected unit that does not exist.
     """
     layouts.check_card(card)
     check_terms(card)
+    for key in card.expects:
+        try:
+            unit_expected(key)
+        except ValueError as problem:
+            raise CardError(f"card {card.id}: {problem}") from None
 
 
 def _recipe_at(path: Path) -> Recipe:
@@ -112,7 +116,8 @@ def _recipe_at(path: Path) -> Recipe:
 
 def plan(corpus: Corpus, out: Path) -> Plan:
     """What a build would do, and why."""
-    run = _run(corpus, out, project_key())
+    key = project_key()
+    run = _run(corpus, out, key)
     found: list[Planned] = []
     for stage in stages():
         open_upstream = [
@@ -124,7 +129,7 @@ def plan(corpus: Corpus, out: Path) -> Plan:
                 found.append(Planned(part, "waiting", (f"{held_by} comes first",)))
             else:
                 found.append(_state(stage, run, part))
-    return Plan(tuple(found))
+    return Plan(tuple(found), _notes(corpus, key))
 
 
 def _wanted(stage: Stage, run: Run, found: list[Planned]) -> list[Part]:
@@ -267,8 +272,6 @@ def _claim(corpus: Corpus, out: Path, key: ProjectKey) -> None:
     elif _has_foreign_files(out):
         raise UsageError(f"{out} is not empty and holds no corpus; choose another --out")
     replace_file(target, corpus.described(key))
-    roots = {source.id: source.root for source in corpus.sources}
-    replace_file(cache_folder(out) / ROOTS_FILE, msgspec.json.encode(roots))
 
 
 def _keep_apart(corpus: Corpus, out: Path) -> None:

@@ -6,8 +6,9 @@ errors with a suggestion, so that a misspelt `exhaustive` cannot silently mean `
 
 import difflib
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -25,6 +26,7 @@ __all__ = [
     "Split",
     "Subject",
     "Terms",
+    "check_known",
     "convert_strictly",
     "load_card",
     "parse_card",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+HEADER_COLUMNS: Final = ("modality", "anatomy", "view", "laterality")
+"""What `images.header` can fill."""
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +70,10 @@ class Images(Struct, frozen=True):
     keep_metadata: bool = False  # the card vouches for EXIF and text segments; else they are stripped losslessly
     exif_rotated: bool = False  # the labels were drawn after EXIF rotation
     header: dict[str, str] = {}  # asset column -> DICOM keyword: {modality: Modality, view: ViewPosition}
+
+    def __post_init__(self) -> None:
+        for column in self.header:
+            check_known(column, HEADER_COLUMNS, "a column of the asset that `header` can fill")
 
     @property
     def globs(self) -> tuple[str, ...]:
@@ -100,7 +109,7 @@ class Subject(Struct, frozen=True):
     none: str | None = None  # why there is none
     column: str | None = None  # of the table that names the images
     pattern: str | None = None  # with a group `subject`, searched in the path (and member) below the root
-    header: str | None = None  # a DICOM keyword
+    header: str | None = None  # a DICOM keyword that is an identifier
     missing: Literal["reject", "alone"] = "reject"  # what becomes of an item for which the rule finds nothing
 
     def __post_init__(self) -> None:
@@ -259,6 +268,15 @@ def _all_keys(model: Any, seen: frozenset[Any] = frozenset()) -> set[str]:
     for argument in getattr(model, "__args__", ()):
         keys |= _all_keys(argument, seen)
     return keys
+
+
+def check_known(word: str, known: Collection[str], what: str) -> None:
+    """Raise `ValueError` with the nearest known word where `word` is none of them."""
+    if word in known:
+        return
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+    raise ValueError(f"{word!r} is not {what}; {remedy}")
 
 
 def _check_pattern(pattern: str | None, group: str) -> None:

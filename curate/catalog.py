@@ -90,12 +90,21 @@ def query(out: Path, sql: str) -> "duckdb.DuckDBPyRelation":
     """The answer to one SQL statement over the views named as the tables.
 
     Raises:
-        UsageError: DuckDB does not accept the statement; its message follows.
+        UsageError: it is not one SELECT (or what reads like one: FROM, WITH, SHOW, DESCRIBE, PIVOT), or DuckDB does
+            not accept it; then its message follows.
     """
     import duckdb
 
     connection = connect(out)
     try:
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1:
+            raise UsageError(f"the query holds {len(statements)} statements; ask one thing at a time")
+        if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):  # MULTI: a PIVOT
+            kind = statements[0].type.name
+            raise UsageError(
+                f"the query is a statement of kind {kind}; only those that read rows are run, as SELECT is"
+            )
         answer = connection.sql(sql)
     except duckdb.Error as problem:
         raise UsageError(f"the query was not accepted: {problem}") from None

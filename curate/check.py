@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,7 +18,7 @@ from curate.corpus import Corpus, ResolvedSource, described, project_key
 from curate.errors import StoreError
 from curate.invariants import INVARIANTS
 from curate.recipe import Recipe
-from curate.records import closed_words, record_validator
+from curate.records import RECORDS, closed_words, record_validator
 from curate.schema import CATALOG_TABLES, TABLES
 from curate.stages import Stage, stages
 from curate.stages.base import Run
@@ -31,6 +33,9 @@ __all__ = ["Finding", "Report", "check"]
 
 SHOWN: Final = 5
 """Keys that a finding names; the count says how many there are."""
+
+MAX_RECORDS: Final = 200_000
+"""Rows of one table that are looked at one by one as records; of a larger table about as many, as a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,12 @@ def check(out: Path, run: Run | None = None) -> Report:
     findings += _check_invariants(connection)
     checked["closed columns"] = len(closed_words())
     findings += _check_words(connection)
-    checked["records"], broken = _check_records(out, sidecars)
-    findings += broken
+    for table in RECORDS:
+        records = _check_records(out, table, sidecars)
+        checked[f"records of {table}"] = records.looked_at
+        findings += records.findings
+        if records.looked_at < records.rows:
+            not_run.append(f"records of {table}: {records.looked_at:,} of {records.rows:,} were looked at, as a sample")
     outcome = expectations.run(out)
     if outcome is None:
         not_run.append("expectations: great-expectations is not installed (pip install 'medcurate[expectations]')")
@@ -106,14 +115,20 @@ def check(out: Path, run: Run | None = None) -> Report:
 
 def _sidecars(out: Path, findings: list[Finding]) -> list[Sidecar]:
     found = []
+    is_valid: Callable[[Any], bool] = record_validator("sidecar").is_valid
     for path in sorted((out / SIDECAR_FOLDER).rglob("*.json")):
         try:
-            sidecar = decode_sidecar(path.read_bytes())
+            data = path.read_bytes()
+            sidecar = decode_sidecar(data)
         except (OSError, ValueError) as problem:
             findings.append(
                 Finding("sidecar", path.relative_to(out).as_posix(), f"{problem}; remove it and build again")
             )
             continue
+        if not is_valid(msgspec.json.decode(data)):
+            findings.append(
+                Finding("record", path.relative_to(out).as_posix(), "does not fit sidecar.schema.json; build again")
+            )
         if sidecar.part.sidecar_path != path.relative_to(out).as_posix():
             findings.append(Finding("sidecar", path.relative_to(out).as_posix(), f"is the sidecar of {sidecar.part}"))
         found.append(sidecar)
@@ -199,28 +214,59 @@ def _check_words(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
             yield Finding("closed words", f"{table}.{column}", f"{len(unknown)} words outside the closed list")
 
 
-def _check_records(out: Path, sidecars: list[Sidecar]) -> tuple[int, list[Finding]]:
-    """Every pair as the JSON record that others read, against `schemas/pair.schema.json`."""
-    is_valid: Callable[[Any], bool] = record_validator("pair").is_valid
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """How many rows a table has, how many of them were looked at, and what was found."""
+
+    rows: int
+    looked_at: int
+    findings: tuple[Finding, ...] = ()
+
+
+def _check_records(out: Path, table: str, sidecars: list[Sidecar]) -> _Records:
+    """The rows of a table of the catalog as the JSON records that others read, against their schema."""
+    schema = RECORDS[table]
+    is_valid: Callable[[Any], bool] = record_validator(schema).is_valid
     catalog = next(sidecar for sidecar in sidecars if sidecar.stage == "catalog")
-    count, broken = 0, []
-    for file in catalog.of("pairs"):
+    rows, looked_at, start, broken = sum(file.rows for file in catalog.of(table)), 0, 0, []
+    for file in catalog.of(table):
         for batch in pq.ParquetFile(out / file.name).iter_batches(4096):
-            records = batch.to_pylist()
-            count += len(records)
-            broken += [record["pair_id"] for record in records if not is_valid(record)]
+            numbers = _sample(start, batch.num_rows, rows)
+            start += batch.num_rows
+            for number, record in zip(numbers, batch.take(numbers - start + batch.num_rows).to_pylist(), strict=True):
+                looked_at += 1
+                if not _fits(is_valid, record):
+                    broken.append(str(record.get(f"{schema}_id") or f"row {number}"))
     if not broken:
-        return count, []
-    return count, [
-        Finding("record", "pairs", f"{len(broken)} do not fit pair.schema.json: {', '.join(broken[:SHOWN])}")
-    ]
+        return _Records(rows, looked_at)
+    found = f"{len(broken)} do not fit {schema}.schema.json: {', '.join(broken[:SHOWN])}"
+    return _Records(rows, looked_at, (Finding("record", table, found),))
+
+
+def _sample(start: int, count: int, rows: int) -> npt.NDArray[np.int64]:
+    """The numbers, among `count` from `start`, of the rows to look at: all, or where there are too many a fixed sample.
+
+    A row is chosen by a multiplicative hash of its number, so that two runs look at the same rows.
+    """
+    numbers = np.arange(start, start + count, dtype=np.int64)
+    if rows <= MAX_RECORDS:
+        return numbers
+    hashed = (numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
+    return numbers[hashed < int(2**32 * MAX_RECORDS / rows)]
+
+
+def _fits(is_valid: Callable[[Any], bool], record: dict[str, Any]) -> bool:
+    try:
+        return is_valid(record)
+    except ValueError:  # a number that JSON has no words for
+        return False
 
 
 def _check_sources(run: Run, sidecars: list[Sidecar]) -> tuple[int, list[Finding]]:
-    """The digest of every source file that a read part names, taken again."""
+    """The digest of every source file that a part was made from, label files included, taken again."""
     count, findings = 0, []
     for sidecar in sidecars:
-        if sidecar.stage != "read":
+        if sidecar.stage not in ("scan", "read"):
             continue
         for row, now in rehash(run, sidecar):
             count += 1

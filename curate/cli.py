@@ -43,6 +43,11 @@ def command(function: Callable[..., Any]) -> click.Command:
             code = 130
         except BrokenPipeError:
             code = 0
+        except OSError as problem:
+            place = f"{problem.filename}: " if problem.filename is not None else ""
+            failed = CurateError(f"{place}{problem.strerror or type(problem).__name__}; free space or correct the path")
+            out.error(failed)
+            code = failed.exit_code
         sys.exit(code)
 
     run = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(run)

@@ -28,6 +28,9 @@ KEY_FILE_VARIABLE: Final = "CURATE_KEY_FILE"
 CORPUS_FILE: Final = "corpus.json"
 TOKEN_LENGTH: Final = 32
 
+MIN_KEY_BYTES: Final = 16
+"""A shorter key can be guessed, and with it every identifier."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectKey:
@@ -48,9 +51,12 @@ class ProjectKey:
         """Tells two keys apart without giving one away."""
         return identity("key fingerprint", hashlib.sha256(b"fingerprint:" + self.secret).hexdigest())[:16]
 
-    def token(self, what: str, source: str, value: str) -> str:
-        """A stable stand-in for an identifier: HMAC-SHA256 over what it identifies, its source and its value."""
-        message = identity(what, source, value).encode()
+    def token(self, what: str, source: str, value: str, within: str | None = None) -> str:
+        """A stable stand-in for an identifier: HMAC-SHA256 over what it identifies, its source and its value.
+
+        `within` is the token that makes the value unique, where it is not so by itself in its source.
+        """
+        message = identity(what, source, value, *([] if within is None else [within])).encode()
         return hmac.new(self.secret, message, hashlib.sha256).hexdigest()[:TOKEN_LENGTH]
 
 
@@ -81,7 +87,11 @@ class Corpus(Struct, frozen=True):
         """What `corpus.json` in the output says, sealed: recipe and cards without any path of this machine."""
         plain = {
             "recipe": msgspec.to_builtins(self.recipe)
-            | {"folder": ".", "sources": sorted(source.id for source in self.sources)},
+            | {
+                "folder": ".",
+                "sources": sorted(source.id for source in self.sources),
+                "tasks": msgspec.to_builtins(sorted(self.recipe.tasks, key=lambda entry: entry.name)),
+            },
             "cards": {source.id: msgspec.to_builtins(source.card) for source in self.sources},
             "limits": {source.id: source.limit for source in self.sources},
             "key_fingerprint": key.fingerprint,
@@ -120,10 +130,14 @@ def described(out: Path) -> Described:
 
 
 def project_key(environment: dict[str, str] | None = None) -> ProjectKey:
-    """The key from CURATE_KEY or the file that CURATE_KEY_FILE names; the public one where neither is set."""
+    """The key from CURATE_KEY or the file that CURATE_KEY_FILE names; the public one where neither is set.
+
+    Raises:
+        UsageError: the file cannot be read, or the key is shorter than `MIN_KEY_BYTES`.
+    """
     variables = dict(os.environ) if environment is None else environment
     if variables.get(KEY_VARIABLE):
-        return ProjectKey(variables[KEY_VARIABLE].encode())
+        return _checked_key(variables[KEY_VARIABLE].encode("utf-8", "surrogateescape"), KEY_VARIABLE)
     path = variables.get(KEY_FILE_VARIABLE)
     if not path:
         return ProjectKey(PUBLIC_KEY)
@@ -131,9 +145,13 @@ def project_key(environment: dict[str, str] | None = None) -> ProjectKey:
         secret = Path(path).read_bytes().strip()
     except OSError as problem:
         raise UsageError(f"{KEY_FILE_VARIABLE} names {path}, which cannot be read: {problem.strerror}") from None
-    if not secret:
+    return _checked_key(secret, f"the file that {KEY_FILE_VARIABLE} names, {path},")
+
+
+def _checked_key(secret: bytes, where: str) -> ProjectKey:
+    if len(secret) < MIN_KEY_BYTES:
         raise UsageError(
-            f"{KEY_FILE_VARIABLE} names {path}, which is empty; write a secret of at least 16 bytes into it"
+            f"{where} holds a key of {len(secret)} bytes; it must be a secret of at least {MIN_KEY_BYTES} bytes"
         )
     return ProjectKey(secret)
 

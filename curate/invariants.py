@@ -17,6 +17,8 @@ INVARIANTS: Final[dict[str, str]] = {
         GROUP BY source, subject HAVING count(DISTINCT group_id) > 1""",
     "a group is in one split": """
         SELECT group_id FROM groups GROUP BY group_id HAVING count(DISTINCT split) > 1""",
+    "frames of one file are in one split": """
+        SELECT source || ' ' || item_key FROM assets GROUP BY source, item_key HAVING count(DISTINCT split) > 1""",
     "equal bytes are in one split": """
         SELECT image_sha256 FROM assets GROUP BY image_sha256 HAVING count(DISTINCT split) > 1""",
     "equal pixels are in one split": """
@@ -75,9 +77,18 @@ INVARIANTS: Final[dict[str, str]] = {
         WHERE exhaustive AND NOT list_contains(labelled_by, label_set)""",
     "every published text passed every rule that speaks of it": f"""
         SELECT pair_id FROM pairs WHERE {_FAILED_RULE}""",
-    "numbers in a text that we wrote were judged": """
-        SELECT pair_id FROM pairs WHERE origin <> 'source' AND checks.numbers = 'not_applicable'
-        AND regexp_matches(list_last(messages).content, '[0-9]')""",
+    "numbers in a text that we wrote were judged, or belong to a name": """
+        WITH names AS (
+            SELECT DISTINCT source, unnest(
+                [concept, label, unit, if(kind IN ('grade', 'attribute'), text, NULL)]) AS name FROM annotations
+            UNION SELECT DISTINCT source, unnest([modality, anatomy, view]) FROM assets),
+        named AS (
+            SELECT source, list_distinct(flatten(list(regexp_extract_all(name, '[0-9]+')))) AS numbers
+            FROM names WHERE regexp_matches(name, '[0-9]') GROUP BY source)
+        SELECT pair_id FROM pairs LEFT JOIN named USING (source)
+        WHERE origin <> 'source' AND checks.numbers = 'not_applicable' AND NOT list_has_all(
+            list_concat(coalesce(numbers, []), regexp_extract_all(messages[1].content, '[0-9]+')),
+            regexp_extract_all(list_last(messages).content, '[0-9]+'))""",
     "a conversation begins with the user and ends with the assistant": """
         SELECT pair_id FROM pairs
         WHERE len(messages) < 2 OR messages[1].role <> 'user' OR list_last(messages).role <> 'assistant'""",

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from curate.corpus import Corpus
 from curate.schema import Reason, Unit, Verdict
 from curate.store.part import Count, Sidecar
 
-__all__ = ["Ledger", "Line", "Shortfall", "judge", "ledger_of"]
+__all__ = ["Ledger", "Line", "Shortfall", "judge", "ledger_of", "unit_expected"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,16 +90,39 @@ def _in_flow(line: Line) -> tuple[int, str, str]:
     return _FLOW.index(line.stage), line.source, line.unit
 
 
+MET_IN: Final = {
+    Unit.FILE: "scan",
+    Unit.IMAGE: "scan",
+    Unit.ROW: "scan",
+    Unit.OBJECT: "scan",
+    Unit.ITEM: "read",
+    Unit.ANNOTATION: "read",
+}
+"""The units that a card may expect, and the stage that meets them."""
+
+
+def unit_expected(key: str) -> Unit:
+    """The unit that a key of `expects` names, in the singular or the plural.
+
+    Raises:
+        ValueError: it names none.
+    """
+    for unit in MET_IN:
+        if key in (unit, f"{unit}s"):
+            return unit
+    raise ValueError(f"expects: {key!r} is no unit; the units are {', '.join(f'{unit}s' for unit in MET_IN)}")
+
+
 def judge(ledger: Ledger, corpus: Corpus) -> tuple[Shortfall, ...]:
     """Where the ledger exceeds the recipe's limit of rejects or contradicts a card's expectations."""
     found: list[Shortfall] = []
     for source in corpus.sources:
         card = source.card
-        found += [
-            Shortfall(source.id, f"expects {wanted} {unit}, met {ledger.met(source.id, unit.removesuffix('s'))}")
-            for unit, wanted in sorted(card.expects.items())
-            if ledger.met(source.id, unit.removesuffix("s")) != wanted
-        ]
+        for key, wanted in sorted(card.expects.items()):
+            unit = unit_expected(key)
+            met = ledger.met(source.id, unit, MET_IN[unit])
+            if met != wanted:
+                found.append(Shortfall(source.id, f"expects {wanted} {unit}s, met {met}"))
         found += _over_limit(ledger, source.id, card.expected_rejects, corpus.recipe.limits.rejects)
         if ledger.met(source.id, Unit.IMAGE) == 0:
             found.append(Shortfall(source.id, f"no file matches the card's images ({', '.join(card.images.globs)})"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -193,6 +194,8 @@ class Printer:
         ]
         if rows:
             self._table(("part", "state", "why"), rows)
+        for note in plan.notes:
+            print(f"note: {note}")
         states = {state: len(plan.in_state(state)) for state in ("done", "missing", "stale", "waiting")}
         print(
             ", ".join(f"{n} {state}" for state, n in states.items())
@@ -391,7 +394,7 @@ class Printer:
         return 0
 
     def _document(self, value: Any) -> None:
-        print(json.dumps(value, indent=1, ensure_ascii=False, default=_jsonable))
+        print(json.dumps(_finite(value), indent=1, ensure_ascii=False, default=_jsonable, allow_nan=False))
 
     @staticmethod
     def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: int = 0) -> None:
@@ -412,6 +415,17 @@ def _reasons(ledger: "Ledger") -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _finite(value: Any) -> Any:
+    """A value as JSON can say it: NaN and the infinities, which it has no words for, are null; keys are text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Recipes: which sources become which pairs."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,12 +24,24 @@ __all__ = [
 ]
 
 
+TOLERANCE: Final = 1e-9
+"""How far fractions may miss a sum of 1: decimal fractions are not exact."""
+
+
+def _at_least_one(key: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{key} is at least 1, got {value}")
+
+
 class SourceEntry(Struct, frozen=True):
     """One source of a recipe: its card, and where its data lie if not below the data root."""
 
     card: str  # an id below `catalogs/`, or a path (relative to the recipe's folder)
     data: str | None = None
     limit: int | None = None  # only so many items, chosen by a hash of their keys
+
+    def __post_init__(self) -> None:
+        _at_least_one("limit", self.limit)
 
 
 class TaskEntry(Struct, frozen=True):
@@ -38,6 +51,9 @@ class TaskEntry(Struct, frozen=True):
     variants: int = 1  # how many differently worded drafts each
     options: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        _at_least_one("variants", self.variants)
+
 
 class SplitFractions(Struct, frozen=True):
     """How the groups are dealt out. `seed` names another deal of the same cards."""
@@ -46,14 +62,20 @@ class SplitFractions(Struct, frozen=True):
     seed: str = ""
 
     def __post_init__(self) -> None:
-        if not self.fractions or min(self.fractions.values()) < 0 or abs(sum(self.fractions.values()) - 1) > 1e-9:
-            raise ValueError(f"fractions must be non-negative and sum to 1, got {self.fractions}")
+        dealt = self.fractions.values()
+        # Asked so that NaN, which compares as false with everything, is refused too.
+        if not (all(0 <= fraction <= 1 for fraction in dealt) and abs(math.fsum(dealt) - 1) <= TOLERANCE):
+            raise ValueError(f"fractions must lie between 0 and 1 and sum to 1, got {self.fractions}")
 
 
 class Limits(Struct, frozen=True):
     """When a build fails although every part was built."""
 
     rejects: float = 0.01  # of a source's units, beyond those that its card expects
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rejects <= 1:
+            raise ValueError(f"rejects is a share between 0 and 1, got {self.rejects}")
 
 
 class Parts(Struct, frozen=True):
@@ -65,6 +87,10 @@ class Parts(Struct, frozen=True):
 
     bytes: int | None = None
     items: int = 20_000
+
+    def __post_init__(self) -> None:
+        _at_least_one("bytes", self.bytes)
+        _at_least_one("items", self.items)
 
 
 class Resize(Struct, frozen=True):
@@ -92,6 +118,16 @@ class Recipe(Struct, frozen=True):
     parts: Parts = Parts()
     images: Resize | None = None  # null: every image at the size that it came in
     folder: str = "."  # where the recipe lies: relative paths start here
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ValueError("sources is empty; name at least one card")
+        if not self.tasks:
+            raise ValueError("tasks is empty; name at least one task")
+        names = [task.name for task in self.tasks]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"the tasks {repeated} stand twice; say `variants` for more drafts of one task")
 
 
 def load_recipe(path: Path) -> Recipe:

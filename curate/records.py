@@ -29,7 +29,7 @@ from curate.schema import (
 )
 from curate.store.part import Sidecar
 
-__all__ = ["closed_words", "record_validator", "schemas", "write_schemas"]
+__all__ = ["RECORDS", "closed_words", "record_validator", "schemas", "write_schemas"]
 
 _WORDS: Final[dict[tuple[str, str], type[Any]]] = {
     ("annotations", "kind"): Kind,
@@ -44,7 +44,7 @@ _WORDS: Final[dict[tuple[str, str], type[Any]]] = {
     ("parts", "unit"): Unit,
 }
 
-_SINGULAR: Final = {
+RECORDS: Final = {
     "assets": "asset",
     "annotations": "annotation",
     "groups": "group",
@@ -52,6 +52,7 @@ _SINGULAR: Final = {
     "rejects": "reject",
     "parts": "ledger-line",
 }
+"""Table of the catalog -> the schema of its rows as records."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -66,9 +67,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         "card": _of_struct(Card, "A source card, as YAML says it"),
         "recipe": _of_struct(Recipe, "A recipe, with short forms written out"),
-        "sidecar": _of_struct(Sidecar, "The sidecar of one part"),
+        "sidecar": _of_sealed(Sidecar, "The sidecar of one part, as its file says it"),
     }
-    for table, name in _SINGULAR.items():
+    for table, name in RECORDS.items():
         found[name] = _of_table(table)
     return found
 
@@ -76,6 +77,15 @@ def schemas() -> dict[str, dict[str, Any]]:
 def _of_struct(model: type[Any], title: str) -> dict[str, Any]:
     (schema,), components = msgspec.json.schema_components([model], ref_template="#/$defs/{name}")
     return {"$schema": _DIALECT, "title": title, **schema, "$defs": components}
+
+
+def _of_sealed(model: type[Any], title: str) -> dict[str, Any]:
+    """The schema of a file that holds the sha256 of itself."""
+    schema = _of_struct(model, title)
+    home = schema["$defs"][model.__name__] if "$ref" in schema else schema
+    home["properties"] = home["properties"] | {"sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
+    home["required"] = [*home["required"], "sha256"]
+    return schema
 
 
 def _of_table(table: str) -> dict[str, Any]:

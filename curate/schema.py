@@ -183,6 +183,8 @@ class Reason(StrEnum):
     SIZE_MISMATCH = "size_mismatch"  # a mask or label file that states another raster than the image has
     EMPTY_MASK = "empty_mask"
     REPEATED = "repeated"  # filtered: the same statement about the same image stands already
+    # read: statements
+    CONFLICTING_LABELS = "conflicting_labels"  # two classes that exclude each other, or two states of one finding
     # read: pixels
     UNSUPPORTED_FORMAT = "unsupported_format"
     NO_PIXELS = "no_pixels"
@@ -347,7 +349,7 @@ ASSETS = pa.schema(
 
 ANNOTATIONS = pa.schema(
     [
-        _required("annotation_id", pa.string()),  # identity(asset_id, kind, file, locator)
+        _required("annotation_id", pa.string()),  # identity(asset_id, label_set, kind, file, locator, concept)
         _required("asset_id", pa.string()),
         _required("source", pa.string()),
         _required("label_set", pa.string()),
@@ -389,7 +391,7 @@ GROUPS = pa.schema(
         pa.field("duplicate_of", pa.string()),  # the cluster's smallest asset id, null for that one and for singles
         pa.field("duplicate_kind", pa.string()),  # bytes | pixels
         _required("group_id", pa.string()),
-        _required("linked_by", STRINGS),  # subject, study, bytes, pixels; empty: the asset stands alone
+        _required("linked_by", STRINGS),  # subject, study, file, bytes, pixels; empty: the asset stands alone
         _required("split", pa.string()),
         pa.field("source_split", pa.string()),
     ]

@@ -9,7 +9,7 @@ from curate.expectations import RESULT_FILE
 from curate.ledger import Ledger, ledger_of
 from curate.schema import REJECTS
 from curate.store.commit import retire
-from curate.store.gc import leftovers, remove
+from curate.store.gc import leftovers, remove, remove_empty_folders
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar, Sidecars
 
@@ -102,4 +102,5 @@ def collect(out: Path, *, dry_run: bool) -> tuple[list[Path], int]:
     freed = sum(path.lstat().st_size for path in found)
     if not dry_run:
         remove(found)
+        remove_empty_folders(out)
     return found, freed

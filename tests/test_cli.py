@@ -273,6 +273,73 @@ def test_rejects_beyond_the_limit_fail_the_build_that_is_built_all_the_same(tmp_
     assert "expects 9 images, met 8" in answer.stdout
 
 
+def test_a_card_may_expect_what_only_reading_counts(tmp_path: Path) -> None:
+    world = small_world(tmp_path, images=8)
+    world.write_card(expects={"items": 8, "annotations": 23, "image": 8})
+    assert world.build().code == 0
+    world.write_card(expects={"annotations": 22})
+    answer = world.build()
+    assert answer.code == 1
+    assert "expects 22 annotations, met 23" in answer.stdout
+    world.write_card(expects={"boxes": 15})
+    answer = world.build()
+    assert answer.code == 2
+    assert "'boxes' is no unit" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT 1; SELECT 2", "2 statements"),
+        ("", "0 statements"),
+        ("COPY (SELECT 1) TO '{folder}/copied.csv'", "kind COPY"),
+        ("ATTACH '{folder}/copied.csv' AS other", "kind ATTACH"),
+        ("INSTALL httpfs", "kind LOAD"),
+        ("EXPLAIN ANALYZE COPY (SELECT 1) TO '{folder}/copied.csv'", "kind EXPLAIN"),
+        ("CREATE TABLE mine AS SELECT 1", "kind CREATE"),
+    ],
+)
+def test_a_query_only_reads_and_only_once(world: World, tmp_path: Path, sql: str, said: str) -> None:
+    answer = curate("query", world.out(), sql.format(folder=tmp_path))
+    assert answer.code == 2
+    assert said in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "sql", ["SHOW TABLES;", "FROM assets LIMIT 1", "DESCRIBE pairs", "PIVOT pairs ON task USING count(*)"]
+)
+def test_whatever_reads_like_a_select_is_answered(world: World, sql: str) -> None:
+    assert parsed("query", world.out(), sql)
+
+
+def test_json_has_no_word_for_what_is_no_number(world: World) -> None:
+    sql = "SELECT 'nan'::DOUBLE AS a, ['inf'::DOUBLE, 1.5] AS b, {'c': '-inf'::FLOAT} AS d, MAP {1: 'nan'::DOUBLE} AS m"
+    said = curate("query", world.out(), sql, "--json").stdout
+    assert "NaN" not in said
+    assert "Infinity" not in said
+    assert json.loads(said)[0] | {"m": None} == {"a": None, "b": [None, 1.5], "d": {"c": None}, "m": None}
+
+
+def test_plan_notes_what_build_notes(world: World) -> None:
+    planned = curate("plan", world.recipe, "--out", world.out()).stdout
+    done = curate("build", world.recipe, "--out", world.out()).stdout
+    notes = [line for line in done.splitlines() if line.startswith("note: ")]
+    assert notes
+    assert [line for line in planned.splitlines() if line.startswith("note: ")] == notes
+
+
+def test_a_disk_that_fails_ends_a_command_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "images").mkdir()
+    draw(tmp_path / "images/a.png", 1)
+    answer = curate("sniff", tmp_path / "images", "-o", tmp_path / "file" / "card.yaml")
+    assert answer.code == 1
+    assert answer.stderr.startswith("curate: ")
+    assert str(tmp_path / "file") in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
 def test_a_limit_takes_so_many_images_and_says_what_it_left(tmp_path: Path) -> None:
     world = small_world(tmp_path, images=8)
     assert world.build("out", "--limit", "3").code == 0

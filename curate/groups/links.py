@@ -1,4 +1,4 @@
-"""Groups as connected components: assets that share a subject, a study, their bytes or their pixels."""
+"""Groups as connected components: assets that share a subject, a study, a file, their bytes or their pixels."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

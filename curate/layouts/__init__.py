@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
 
-from curate.card import LABEL_SET_KEYS, Card, LabelSet, convert_strictly
+from curate.card import LABEL_SET_KEYS, Card, LabelSet, check_known, convert_strictly
 from curate.errors import CardError
 from curate.layouts.base import Layout, LayoutOptions
 
@@ -61,12 +61,14 @@ def options_of(label_set: LabelSet, where: str) -> LayoutOptions:
 
 
 def check_card(card: Card) -> None:
-    """Check every label set of a card before any data is read.
+    """Check every label set of a card, and the DICOM keywords that it names, before any data is read.
 
     Raises:
-        CardError: an unknown layout, wrong options, or `files` missing or given in vain.
+        CardError: an unknown layout, wrong options, `files` missing or given in vain, a keyword that is not read.
     """
     where = f"card {card.id}"
+    if card.reads_headers:
+        _check_keywords(card, where)
     for label_set in card.labels:
         layout = layout_of(label_set, where)
         options_of(label_set, where)
@@ -76,6 +78,20 @@ def check_card(card: Card) -> None:
             raise CardError(f"{place} needs `files`, the pattern of its label files")
         if not has_files and label_set.files:
             raise CardError(f"{place} reads no files of its own; leave out `files`")
+
+
+def _check_keywords(card: Card, where: str) -> None:
+    # Imported late: most cards read no header, and the images package takes a while.
+    from curate.images.dicom import HEADER_KEYWORDS, IDENTIFIER_KEYWORDS
+
+    try:
+        for keyword in card.images.header.values():
+            check_known(keyword, HEADER_KEYWORDS, "a DICOM keyword that can be read")
+        for rule in (card.subject, card.study):
+            if rule is not None and rule.header is not None:
+                check_known(rule.header, IDENTIFIER_KEYWORDS, "a DICOM keyword that names a subject or a study")
+    except ValueError as problem:
+        raise CardError(f"{where}: {problem}") from None
 
 
 def _load(name: str, where: str) -> type[Layout]:

@@ -31,6 +31,7 @@ __all__ = [
     "is_archive",
     "is_parquet",
     "open_archive",
+    "refusal_of",
     "row_member",
     "row_number",
 ]
@@ -72,6 +73,13 @@ class ArchiveError(OSError):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.refusal = Refusal(reason, detail)
+
+
+def refusal_of(problem: OSError) -> Refusal:
+    """Why bytes could not be had: as the archive says it, or as the operating system does, without the path."""
+    if isinstance(problem, ArchiveError):
+        return problem.refusal
+    return Refusal(Reason.UNREADABLE_FILE, problem.strerror or type(problem).__name__)
 
 
 @dataclass(frozen=True, slots=True)

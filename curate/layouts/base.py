@@ -5,15 +5,18 @@ one `Record` per unit that it met, in file order. Placing on the raster happens 
 image is known.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 
 from curate.card import Card, LabelSet, Struct
-from curate.layouts.tree import Entry, Tree
+from curate.layouts.tree import Entry, ImageIndex, Tree, item_key
 from curate.schema import Kind, Refusal, State, Unit
+
+if TYPE_CHECKING:
+    from curate.images.dicom import Header
 
 __all__ = ["Context", "ImageRef", "Layout", "LayoutOptions", "RawAnnotation", "RawMask", "Record", "Refused"]
 
@@ -23,11 +26,18 @@ class LayoutOptions(Struct, frozen=True):
 
 
 class RawMask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A mask file, and which value of it means this object: null is any value but zero."""
+    """A mask file, and which value of it means this object: null is any value but the background."""
 
     path: str
     member: str | None = None
     value: int | None = None
+    background: int = 0
+    per_instance: bool = False  # each value but the background is an object of its own
+
+    @property
+    def key(self) -> str:
+        """The item key of the file."""
+        return item_key(self.path, self.member)
 
 
 class RawAnnotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,7 +89,8 @@ class Record:
     `file` is the key of the label file, or of the image itself where the path is the label.
 
     A record without annotations still says that its label set has looked at the image: that is what makes a count of
-    zero. `columns` are the row's plain values, for the card's subject, split, view and the like.
+    zero. `columns` are the row's plain values, for the card's subject, split, view and the like; an empty one says that
+    there is such a column.
     """
 
     unit: Unit
@@ -93,20 +104,26 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One unit of a label file that yields nothing, and why."""
+    """One unit of a label file that yields nothing, and why.
+
+    `image` is what the unit speaks of, where that much is known; `columns` are its plain values as in a `Record`, since
+    the subject of an image does not depend on whether its labels could be read.
+    """
 
     unit: Unit
     file: str
     locator: str
     refusal: Refusal
     image: ImageRef | None = None
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a layout may know: the card, its own label set with its checked options, and the files.
 
-    `read` gives a file's bytes and remembers their digest; it raises `OSError` where they cannot be had.
+    `read` gives a file's bytes and remembers their digest; it raises `OSError` where they cannot be had. `headers` are
+    those that were read already, by item key.
     """
 
     card: Card
@@ -115,6 +132,12 @@ class Context:
     tree: Tree
     read: Callable[[Entry], bytes]
     images: Sequence[Entry]  # those that the card's image globs match, sorted
+    headers: "Mapping[str, Header | Refusal]" = field(default_factory=dict)
+    index: ImageIndex | None = None  # of these images, where there is one already
+
+    def image_index(self) -> ImageIndex:
+        """What finds an image by its name."""
+        return ImageIndex(self.images) if self.index is None else self.index
 
 
 class Layout(Protocol):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from curate.card import Concept, LabelSet, Struct
 from curate.layouts.base import RawAnnotation
-from curate.layouts.concepts import name_label, shown
+from curate.layouts.concepts import key_of, name_label, shown
 from curate.layouts.records import Broken, Row
 from curate.schema import Kind, Laterality, Reason, Refusal, State, Verdict
 
@@ -63,6 +63,7 @@ _NUMBERS: Final = frozenset({Kind.MEASUREMENT, Kind.COUNT, Kind.GRADE})
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _INFINITE = re.compile(r"(?P<sign>[+-]?)inf(?:inity)?", re.IGNORECASE)
 _LIMIT = re.compile(r"(?P<side>[<>])=?\s*(?P<limit>.+)")
+_WHOLE = re.compile(r"-?[0-9]+\.0")
 _PLACE = re.compile(r"\{(?P<column>[^{}]+)\}")
 
 
@@ -123,14 +124,15 @@ class Said:
 
 
 def missing_cells(missing: str | list[str]) -> frozenset[str]:
-    """Cells that mean null: those that the card lists, and always the empty one."""
-    return frozenset({"", *([missing] if isinstance(missing, str) else missing)})
+    """Cells that mean null: those that the card lists, `-1` where it lists `-1.0`, and always the empty one."""
+    listed = [missing] if isinstance(missing, str) else missing
+    return frozenset({"", *listed, *(cell.removesuffix(".0") for cell in listed if _WHOLE.fullmatch(cell))})
 
 
 def stated_cells(cells: Mapping[str, str], missing: frozenset[str]) -> dict[str, str]:
-    """The plain cells of a row as the card's subject, study and split read them: stripped, empty ones left out."""
+    """The plain cells of a row as the card's subject, study and split read them: stripped, missing ones empty."""
     stripped = ((column, cell.strip()) for column, cell in cells.items())
-    return {column: cell for column, cell in stripped if cell not in missing}
+    return {column: "" if cell in missing else cell for column, cell in stripped}
 
 
 def columns_of(specs: Mapping[str, ColumnSpec]) -> Iterator[str]:
@@ -202,11 +204,12 @@ def _state(
     row: Row, column: str, spec: ColumnSpec, label_set: LabelSet, missing: frozenset[str]
 ) -> RawAnnotation | Refusal | None:
     cell = row.text(column)
-    state = (spec.states or {}).get(cell)
+    states = spec.states or {}
+    state = states.get(key_of(cell, states))
     if state is None:
         if cell in missing:
             return None
-        found = f"{cell} is" if _NUMBER.fullmatch(cell) else "the cell is"
+        found = f"{shown(cell)} is" if _NUMBER.fullmatch(cell) else "the cell is"
         raise Broken(Reason.UNKNOWN_STATE, f"column {column!r}: {found} not in the card's `states`")
     concept = _concept_of_column(column, spec, label_set) if spec.concept else name_label(column, label_set)
     qualifiers = read_qualifiers(row, spec.qualifiers, missing)
@@ -301,9 +304,10 @@ def _meaning(cell: str, column: str, spec: ColumnSpec) -> str | None:
 
 
 def _renamed(cell: str, column: str, values: Mapping[str, T], reason: Reason = Reason.UNKNOWN_STATE) -> T:
-    if cell not in values:
+    key = key_of(cell, values)
+    if key not in values:
         raise Broken(reason, f"column {column!r}: the cell is not in the card's `values`")
-    return values[cell]
+    return values[key]
 
 
 def _concept_of_column(column: str, spec: ColumnSpec, label_set: LabelSet) -> Concept | Refusal:

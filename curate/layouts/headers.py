@@ -5,9 +5,20 @@ from typing import ClassVar, cast
 
 from msgspec import field
 
-from curate.images.dicom import read_header
+from curate.card import check_known
+from curate.images.dicom import HEADER_KEYWORDS, Header, read_header
 from curate.layouts.base import Context, ImageRef, LayoutOptions, Record, Refused
-from curate.layouts.cells import ColumnSpec, FieldName, FieldSpec, annotate, missing_cells, read_fields, stated_cells
+from curate.layouts.cells import (
+    ColumnSpec,
+    FieldName,
+    FieldSpec,
+    annotate,
+    columns_of,
+    field_columns,
+    missing_cells,
+    read_fields,
+    stated_cells,
+)
 from curate.layouts.objects import read_bytes
 from curate.layouts.records import Broken, Row
 from curate.layouts.tree import Entry
@@ -23,12 +34,16 @@ class HeadersOptions(LayoutOptions, frozen=True):
     missing: str | list[str] = ""
     fields: dict[FieldName, FieldSpec] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for keyword in (*columns_of(self.columns), *field_columns(self.fields)):
+            check_known(keyword, HEADER_KEYWORDS, "a DICOM keyword that can be read")
+
 
 class Headers:
     """Each image by itself says what its header says."""
 
     name: ClassVar[str] = "headers"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     has_files: ClassVar[bool] = False
     Options: ClassVar[type[LayoutOptions]] = HeadersOptions
 
@@ -43,19 +58,24 @@ class Headers:
             yield _record(context, entry, options)
 
 
+def _read(context: Context, entry: Entry) -> Header | Refusal:
+    data = read_bytes(context, entry)
+    return data if isinstance(data, Refusal) else read_header(data)
+
+
 def _record(context: Context, entry: Entry, options: HeadersOptions) -> Record | Refused:
     image = ImageRef(entry.name)
-    data = read_bytes(context, entry)
-    header = data if isinstance(data, Refusal) else read_header(data)
+    header = context.headers.get(entry.key) or _read(context, entry)
     if isinstance(header, Refusal):
         return Refused(Unit.FILE, entry.key, "header", header, image)
     missing = missing_cells(options.missing)
     row = Row(0, dict(header.values), place="header")
+    columns = stated_cells(row.cells, missing)
     try:
+        columns |= read_fields(row, options.fields, missing)
         said = annotate(row, options.columns, context.labels, missing)
-        columns = {**stated_cells(row.cells, missing), **read_fields(row, options.fields, missing)}
     except Broken as problem:
-        return Refused(Unit.FILE, entry.key, "header", problem.refusal, image)
+        return Refused(Unit.FILE, entry.key, "header", problem.refusal, image, columns)
     if said.ignored is not None and not said.annotations:
-        return Refused(Unit.FILE, entry.key, "header", said.ignored, image)
+        return Refused(Unit.FILE, entry.key, "header", said.ignored, image, columns)
     return Record(Unit.FILE, entry.key, "header", image, said.annotations, columns, said.covers)

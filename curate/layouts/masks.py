@@ -16,10 +16,7 @@ from curate.layouts.objects import StemIndex, labelled
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit, Verdict
 
-__all__ = ["PER", "REGION", "Masks", "MasksOptions", "is_label_map"]
-
-PER: Final = "per"
-"""The qualifier that tells `read` to split a label map: `{"per": "instance"}`."""
+__all__ = ["REGION", "Masks", "MasksOptions", "is_label_map"]
 
 REGION: Final = "region"
 """The flag of all pixels of a concept, however many objects they are: never counted."""
@@ -57,7 +54,7 @@ class Masks:
     """One unit per mask file, located as `mask`, `instances`, or `value 1`, `value 2`, ... within it."""
 
     name: ClassVar[str] = "masks"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[LayoutOptions]] = MasksOptions
 
     def label_files(self, context: Context) -> list[Entry]:
@@ -116,8 +113,7 @@ def _units(
     annotation = RawAnnotation(
         kind=Kind.MASK,
         locator=locator,
-        mask=RawMask(entry.path, entry.member),
-        qualifiers={PER: options.per} if options.per == "instance" else {},
+        mask=RawMask(entry.path, entry.member, background=options.background, per_instance=options.per == "instance"),
     )
     outcome = labelled(annotation, label, labels) if label else Refusal(Reason.MISSING_VALUE, "the path names no label")
     if isinstance(outcome, Refusal):
@@ -133,7 +129,7 @@ def _values(labels: LabelSet, options: MasksOptions, entry: Entry, image: ImageR
         if value == options.background or _is_ignored(label, labels.concepts):
             continue
         locator = f"value {value}"
-        mask = RawMask(entry.path, entry.member, value)
+        mask = RawMask(entry.path, entry.member, value, options.background)
         annotation = RawAnnotation(kind=Kind.MASK, locator=locator, mask=mask, flags=(REGION,))
         outcome = labelled(annotation, label, labels)
         if isinstance(outcome, Refusal):

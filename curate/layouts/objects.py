@@ -9,9 +9,10 @@ import yaml
 
 from curate.card import LabelSet
 from curate.errors import DataError
+from curate.layouts.archives import refusal_of
 from curate.layouts.base import Context, ImageRef, RawAnnotation, Record, Refused
 from curate.layouts.concepts import name_label
-from curate.layouts.tree import ArchiveError, Entry
+from curate.layouts.tree import Entry
 from curate.schema import Reason, Refusal, State, Unit
 
 __all__ = [
@@ -41,10 +42,8 @@ def read_bytes(context: Context, entry: Entry) -> bytes | Refusal:
     """The bytes of a label file, or why they cannot be had."""
     try:
         return context.read(entry)
-    except ArchiveError as problem:
-        return problem.refusal
     except OSError as problem:
-        return Refusal(Reason.UNREADABLE_FILE, problem.strerror or type(problem).__name__)
+        return refusal_of(problem)
 
 
 def read_lines(context: Context, entry: Entry) -> list[tuple[int, str]] | Refusal:

@@ -17,8 +17,8 @@ from curate.layouts.cells import (
     stated_cells,
 )
 from curate.layouts.globs import compile_patterns
-from curate.layouts.records import Broken, FileFormat, Row, check_encoding, read_entry
-from curate.layouts.table import image_columns, row_image
+from curate.layouts.records import Broken, FileFormat, Reading, Row, check_encoding, read_entry
+from curate.layouts.row_images import ImageBy, RowImages, image_columns, refused_row
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit
 
@@ -40,6 +40,7 @@ class QaOptions(LayoutOptions, frozen=True):
     image: str
     question: str
     answer: str
+    image_by: ImageBy = "path"
     answer_type: str | None = None
     format: FileFormat | None = None
     encoding: str = "utf-8"
@@ -58,7 +59,7 @@ class Qa:
     """One record, one question with its answer."""
 
     name: ClassVar[str] = "qa"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[LayoutOptions]] = QaOptions
 
     def label_files(self, context: Context) -> list[Entry]:
@@ -68,16 +69,10 @@ class Qa:
     def scan(self, context: Context) -> Iterator[Record | Refused]:
         """Every record of every file; one without an image, a question or an answer is refused."""
         options = cast(QaOptions, context.options)
-        for entry in self.label_files(context):
-            reading = read_entry(
-                context,
-                entry,
-                options.format,
-                needed=_needed(options, context.labels.language),
-                encoding=options.encoding,
-                delimiter=None,
-                records=options.records,
-            )
+        images = RowImages(options.image, options.image_by, missing_cells(""))
+        if options.image_by == "name":
+            images = images.knowing(context, self._readings(context, options))
+        for entry, reading in self._readings(context, options):
             if isinstance(reading, Refusal):
                 yield Refused(Unit.FILE, entry.key, "", reading)
                 continue
@@ -86,9 +81,24 @@ class Qa:
             spoken = language if language in reading.columns else None
             for row in reading.rows:
                 if isinstance(row, Row):
-                    yield _record(context, entry, row, split=split, language_column=spoken)
+                    yield _record(context, entry, row, images, split=split, language_column=spoken)
                 else:
-                    yield Refused(Unit.ROW, entry.key, f"row {row[0]}", row[1])
+                    yield refused_row(context, entry, row, images, Unit.ROW)
+
+    def _readings(self, context: Context, options: QaOptions) -> Iterator[tuple[Entry, Reading | Refusal]]:
+        for entry in self.label_files(context):
+            yield (
+                entry,
+                read_entry(
+                    context,
+                    entry,
+                    options.format,
+                    needed=_needed(options, context.labels.language),
+                    encoding=options.encoding,
+                    delimiter=None,
+                    records=options.records,
+                ),
+            )
 
 
 def _needed(options: QaOptions, language: str) -> list[str]:
@@ -108,20 +118,23 @@ def _split_of(entry: Entry, splits: dict[str, str]) -> str | None:
 
 
 def _record(
-    context: Context, entry: Entry, row: Row, *, split: str | None, language_column: str | None
+    context: Context, entry: Entry, row: Row, images: RowImages, *, split: str | None, language_column: str | None
 ) -> Record | Refused:
     options = cast(QaOptions, context.options)
-    missing = missing_cells("")
+    missing = images.missing
     image: ImageRef | None = None
+    columns: dict[str, str] = {}
     try:
-        image = row_image(entry, row, options.image, missing)
+        image = images.of(entry, row)
+        images.check(image)
+        columns = stated_cells(row.cells, missing)
+        columns |= read_fields(row, options.fields, missing)
         question, answer = _stated(row, options.question), _stated(row, options.answer)
-        columns = {**stated_cells(row.cells, missing), **read_fields(row, options.fields, missing)}
         wanted = {ANSWER_TYPE: options.answer_type} if options.answer_type else {}
         qualifiers = read_qualifiers(row, {**options.qualifiers, **wanted}, missing)
         language = (row.text(language_column) or None) if language_column else context.labels.language
     except Broken as problem:
-        return Refused(Unit.ROW, entry.key, row.locator, problem.refusal, image)
+        return Refused(Unit.ROW, entry.key, row.locator, problem.refusal, image, columns)
     asked = RawAnnotation(
         kind=Kind.QA,
         locator=row.locator,

@@ -2,7 +2,9 @@
 
 Every format ends as the same thing: a row number (1-based, headers and blank lines not counted) and cells by column.
 Null, NaN and an absent key are the empty text; JSON's true and false are `true` and `false`; numbers are written as
-Python writes them. A row that is broken by itself is a `Refusal` in its place; the others go on.
+Python writes them, but a whole one always without a fraction: whether a column of Parquet or JSON holds `1` or `1.0`
+depends on whether some other row of it is empty. A row that is broken by itself is a `BadRow` in its place; the others
+go on.
 """
 
 import csv
@@ -13,7 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
 
 from curate.layouts.archives import gunzip, is_parquet
 from curate.layouts.base import Context
@@ -21,7 +24,7 @@ from curate.layouts.objects import read_bytes
 from curate.layouts.tree import MAX_FILE_BYTES, Entry
 from curate.schema import Reason, Refusal
 
-__all__ = ["Broken", "FileFormat", "Reading", "Row", "check_encoding", "format_of", "read_entry", "read_rows"]
+__all__ = ["BadRow", "Broken", "FileFormat", "Reading", "Row", "check_encoding", "format_of", "read_entry", "read_rows"]
 
 FileFormat = Literal["csv", "tsv", "jsonl", "json", "parquet"]
 
@@ -35,6 +38,9 @@ _FORMATS: Final[dict[str, FileFormat]] = {
 }
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 _BATCH_ROWS = 4096
+
+MAX_WHOLE: Final = 2**53
+"""Above this a float no longer holds every whole number; it is written as the float that it is."""
 
 
 class Broken(Exception):  # noqa: N818
@@ -73,12 +79,25 @@ class Row:
         return self.cells.get(column, "").strip()
 
 
+class BadRow(NamedTuple):
+    """A record that is broken by itself.
+
+    `partial` holds the cells that could still be told apart, to find the image that it spoke of; they stand under their
+    own columns where `aligned`, and may be shifted where the row has too many or too few of them.
+    """
+
+    number: int
+    refusal: Refusal
+    partial: Row | None = None
+    aligned: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The rows of a file, broken ones as (number, why)."""
+    """The rows of a file, broken ones in their places."""
 
     columns: frozenset[str]
-    rows: tuple[Row | tuple[int, Refusal], ...]
+    rows: tuple[Row | BadRow, ...]
     repeated: frozenset[str] = frozenset()  # columns that stand twice: which one is meant cannot be known
 
 
@@ -178,32 +197,63 @@ def _decoded(data: bytes, encoding: str) -> str:
 
 
 def _read_csv(text: str, delimiter: str) -> Reading:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     suspicious = "\0" in text or _NOT_TEXT.search(text) is not None
-    rows: list[Row | tuple[int, Refusal]] = []
+    rows: list[Row | BadRow] = []
     header: list[str] | None = None
     number = 0
-    refusal: Refusal | None
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as problem:
-            cells, refusal = [""], Refusal(Reason.INVALID_ROW, f"line {reader.line_num}: {problem}")
-        else:
-            refusal = _refuse_cells(cells, header, suspicious)
+    for cells, problem in _csv_records(text, delimiter):
         if not cells:
             continue
+        refusal = problem or _refuse_cells(cells, header, suspicious)
         if header is None:
             if refusal:
                 raise Broken(refusal.reason, f"the header: {refusal.detail}")
             header = [cell.strip() for cell in cells]
             continue
         number += 1
-        rows.append((number, refusal) if refusal else Row(number, dict(zip(header, cells, strict=True))))
+        if refusal:
+            rows.append(_bad_row(number, refusal, header, cells, aligned=problem is None))
+        else:
+            rows.append(Row(number, dict(zip(header, cells, strict=True))))
     counts = Counter(header or [])
     return Reading(frozenset(counts), tuple(rows), frozenset(name for name, count in counts.items() if count > 1))
+
+
+def _csv_records(text: str, delimiter: str) -> Iterator[tuple[list[str], Refusal | None]]:
+    """The cells of each record; with why, those of a line that is none.
+
+    A quote that is never closed, or closed in the middle of a cell, costs the line that it stands in and no more: what
+    it swallowed is read again from the next line on.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    first = 0
+    while first < len(lines):
+        reader = csv.reader((lines[at] for at in range(first, len(lines))), delimiter=delimiter, strict=True)
+        begun = first
+        try:
+            for cells in reader:
+                yield cells, None
+                begun = first + reader.line_num
+            return
+        except csv.Error as problem:
+            refusal = Refusal(Reason.INVALID_ROW, f"line {begun + 1}: {problem}")
+        yield _leniently(lines[begun], delimiter), refusal
+        first = begun + 1
+
+
+def _leniently(line: str, delimiter: str) -> list[str]:
+    """The cells of one line, whatever its quotes are worth."""
+    try:
+        return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), []) or [""]
+    except csv.Error:
+        return [""]
+
+
+def _bad_row(number: int, refusal: Refusal, header: list[str], cells: list[str], *, aligned: bool) -> BadRow:
+    """A broken row with those of its cells that are text."""
+    pairs = zip(header, cells, strict=False)
+    whole = {column: cell for column, cell in pairs if not _NOT_TEXT.search(cell) and "\0" not in cell}
+    return BadRow(number, refusal, Row(number, whole), aligned and len(cells) == len(header))
 
 
 def _refuse_cells(cells: list[str], header: list[str] | None, suspicious: bool) -> Refusal | None:
@@ -259,20 +309,30 @@ def _json_records(text: str, records: str | None) -> Iterator[Any]:
 
 
 def _collected(values: Iterable[Any]) -> Reading:
-    rows: list[Row | tuple[int, Refusal]] = []
+    rows: list[Row | BadRow] = []
     columns: dict[str, None] = {}
     for number, value in enumerate(values, start=1):
         if isinstance(value, Refusal):
-            rows.append((number, value))
+            rows.append(BadRow(number, value))
         elif not isinstance(value, dict):
-            rows.append((number, Refusal(Reason.INVALID_ROW, "the record is not a mapping of names to values")))
+            rows.append(BadRow(number, Refusal(Reason.INVALID_ROW, "the record is not a mapping of names to values")))
         else:
             columns.update(dict.fromkeys(value))
             try:
                 rows.append(_row_of(number, value))
             except Broken as problem:
-                rows.append((number, problem.refusal))
+                rows.append(BadRow(number, problem.refusal, _legible(number, value), aligned=True))
     return Reading(frozenset(columns), tuple(rows))
+
+
+def _legible(number: int, record: dict[str, Any]) -> Row | None:
+    """The cells of a broken record that are text; none where keys repeat, since any may be the wrong one."""
+    if isinstance(record, _Repeating):
+        return None
+    cells = {name: _plain(value) for name, value in record.items()}
+    return Row(
+        number, {name: text for name, text in cells.items() if text and not _refuse_cells([name, text], None, True)}
+    )
 
 
 def _row_of(number: int, record: dict[str, Any]) -> Row:
@@ -306,9 +366,10 @@ def _plain(value: Any) -> str | None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return (
-        repr(value) if isinstance(value, float) else str(value)
-    )  # Decimal, UUID and the like of Parquet by their text
+    if isinstance(value, float | Decimal):
+        whole = math.isfinite(value) and -MAX_WHOLE <= value <= MAX_WHOLE and value == int(value)
+        return str(int(value)) if whole else str(value)
+    return str(value)  # UUID and the like of Parquet by their text
 
 
 def _read_parquet(data: bytes) -> Reading:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ from curate import layouts
 from curate.card import Card, LabelSet, parse_card
 from curate.errors import CurateError
 from curate.images import frames_of
-from curate.layouts.base import Context, Record, Refused
+from curate.layouts.absent import Absent, distinct, listed_names
+from curate.layouts.base import Context, ImageRef, Record, Refused
 from curate.layouts.sniff_files import MAX_BUDGET_BYTES, Look
 from curate.layouts.tree import Entry, ImageIndex
 from curate.schema import Reason, Refusal, Unit, Verdict
@@ -34,7 +35,7 @@ MAX_IMAGE_BYTES: Final = 32 * 2**20
 class _Met:
     """What the label sets say, as far as they were tried."""
 
-    missing: dict[str, None] = field(default_factory=dict)  # names of images that are not here, in the order met
+    missing: dict[Absent, None] = field(default_factory=dict)  # images that are not here, in the order met
     refused: Counter[tuple[str, str, Reason]] = field(default_factory=Counter)  # (label set, unit, why) -> times
     labelled: set[str] = field(default_factory=set)
     columns: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # image -> column -> values
@@ -87,17 +88,24 @@ def _note(unit: Record | Refused, labels: LabelSet, index: ImageIndex, met: _Met
     if isinstance(unit, Refused):
         if unit.refusal.verdict is Verdict.REJECTED:
             met.refused[labels.name, unit.unit, unit.refusal.reason] += 1
+        found = index.resolve(unit.image.name, unit.image.near) if unit.image is not None else None
+        if isinstance(found, Entry):
+            _note_columns(found, unit.columns, met)
         return
     found = index.resolve(unit.image.name, unit.image.near)
     if isinstance(found, Entry):
         met.labelled.add(found.key)
-        columns = met.columns.setdefault(found.key, {})
-        for column, value in unit.columns.items():
-            columns.setdefault(column, set()).add(value)
+        _note_columns(found, unit.columns, met)
     elif found.reason is Reason.MISSING_FILE:
-        met.missing.setdefault(unit.image.name.replace("\\", "/"))
+        met.missing.setdefault(Absent.of(unit.image, labels.name))
     elif unit.unit is not Unit.FILE:
         met.refused[labels.name, unit.unit, found.reason] += 1
+
+
+def _note_columns(image: Entry, columns: Mapping[str, str], met: _Met) -> None:
+    known = met.columns.setdefault(image.key, {})
+    for column, value in columns.items():
+        known.setdefault(column, set()).add(value)
 
 
 def _try_lists(card: Card, look: Look, met: _Met) -> None:
@@ -105,10 +113,10 @@ def _try_lists(card: Card, look: Look, met: _Met) -> None:
     if card.split is None or card.split.lists is None:
         return
     for entry, _ in look.tree.match_template(card.split.lists):
-        for line in (look.read(entry) or b"").decode("utf-8-sig", "replace").splitlines()[:MAX_UNITS]:
-            names = [line.strip(), *line.split()[:1]]
-            if names[0] and not any(look.finds(name, entry.folder) for name in names):
-                met.missing.setdefault(names[0])
+        text = (look.read(entry) or b"").decode("utf-8-sig", "replace")
+        for line in listed_names(text)[:MAX_UNITS]:
+            if not any(look.finds(name, entry.folder) for name in line.names):
+                met.missing.setdefault(Absent.of(ImageRef(line.told, entry.folder)))
 
 
 def _bad_images(look: Look, images: list[Entry]) -> tuple[Counter[Reason], int]:
@@ -144,7 +152,7 @@ def _on_images(here: int, met: _Met, bad: Counter[Reason], sampled: int) -> list
 def _on_subjects(card: Card, images: list[Entry], met: _Met) -> list[str]:
     rule = card.subject
     if rule.column is not None:
-        values = [met.columns.get(image.key, {}).get(rule.column, set()) for image in images]
+        values = [met.columns.get(image.key, {}).get(rule.column, set()) - {""} for image in images]
     elif rule.pattern is not None:
         found = [re.search(rule.pattern, image.name) for image in images]
         values = [{match["subject"]} if match and match["subject"] else set() for match in found]
@@ -183,17 +191,3 @@ def _on_expectations(met: _Met, bad: Counter[Reason]) -> list[str]:
 
 def _counted(reasons: Counter[Reason]) -> str:
     return ", ".join(f"{reason} {times}" for reason, times in sorted(reasons.items()))
-
-
-def distinct(names: Iterable[str]) -> list[str]:
-    """One name per absent image: of names with one stem, a bare name or stem gives way to those that say more."""
-    by_stem: dict[str, list[str]] = {}
-    for name in names:
-        file = name.rpartition("/")[2]
-        by_stem.setdefault(file.rpartition(".")[0] or file, []).append(name)
-    kept = []
-    for alike in by_stem.values():
-        in_folders = [name for name in alike if "/" in name]
-        with_suffix = [name for name in alike if "." in name.rpartition("/")[2]]
-        kept += in_folders or with_suffix or alike
-    return kept

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from curate.card import LabelSet, Struct
 from curate.geometry import Convention
-from curate.layouts.archives import row_member
 from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, Record, Refused
 from curate.layouts.cells import (
     ColumnSpec,
@@ -21,22 +20,18 @@ from curate.layouts.cells import (
     annotate,
     columns_of,
     field_columns,
-    fill_template,
     missing_cells,
     read_coordinate,
     read_fields,
     stated_cells,
-    template_columns,
 )
 from curate.layouts.concepts import name_label
-from curate.layouts.records import Broken, FileFormat, Row, check_encoding, read_entry
+from curate.layouts.records import Broken, FileFormat, Reading, Row, check_encoding, read_entry
+from curate.layouts.row_images import ImageBy, RowImages, image_columns, refused_row
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, State, Unit, Verdict
 
-__all__ = ["Table", "TableOptions", "image_columns", "row_image"]
-
-ROW = "@row"
-"""The image of a row is embedded in the row itself."""
+__all__ = ["Table", "TableOptions"]
 
 _BOXES = (
     Convention.XYXY,
@@ -62,6 +57,7 @@ class TableOptions(LayoutOptions, frozen=True):
     """How a table is written and what its columns say."""
 
     image: str
+    image_by: ImageBy = "path"
     format: FileFormat | None = None
     delimiter: str | None = None
     encoding: str = "utf-8"
@@ -95,7 +91,7 @@ class Table:
     """One row speaks of one image."""
 
     name: ClassVar[str] = "table"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[LayoutOptions]] = TableOptions
 
     def label_files(self, context: Context) -> list[Entry]:
@@ -106,36 +102,33 @@ class Table:
         """Every row of every table; with `box` or `point` a row is an object, else a row."""
         options = cast(TableOptions, context.options)
         unit = Unit.ROW if options.box is None and options.point is None else Unit.OBJECT
-        for entry in self.label_files(context):
-            reading = read_entry(
-                context,
-                entry,
-                options.format,
-                needed=_needed(options),
-                encoding=options.encoding,
-                delimiter=options.delimiter,
-                records=options.records,
-            )
+        images = RowImages(options.image, options.image_by, missing_cells(options.missing))
+        if options.image_by == "name":
+            images = images.knowing(context, self._readings(context, options))
+        for entry, reading in self._readings(context, options):
             if isinstance(reading, Refusal):
                 yield Refused(Unit.FILE, entry.key, "", reading)
                 continue
             for row in reading.rows:
                 if isinstance(row, Row):
-                    yield _record(context, entry, row, options, unit)
+                    yield _record(context, entry, row, images, unit)
                 else:
-                    yield Refused(unit, entry.key, f"row {row[0]}", row[1])
+                    yield refused_row(context, entry, row, images, unit)
 
-
-def row_image(entry: Entry, row: Row, image: str, missing: frozenset[str]) -> ImageRef:
-    """The image that a row names, or the one that it embeds. Raises `Broken`."""
-    if image == ROW:
-        return ImageRef(Entry(entry.path, row_member(row.number - 1)).name)
-    return ImageRef(fill_template(image, row, missing), entry.folder)
-
-
-def image_columns(image: str) -> list[str]:
-    """The columns that name the image; none where the row embeds it."""
-    return [] if image == ROW else template_columns(image)
+    def _readings(self, context: Context, options: TableOptions) -> Iterator[tuple[Entry, Reading | Refusal]]:
+        for entry in self.label_files(context):
+            yield (
+                entry,
+                read_entry(
+                    context,
+                    entry,
+                    options.format,
+                    needed=_needed(options),
+                    encoding=options.encoding,
+                    delimiter=options.delimiter,
+                    records=options.records,
+                ),
+            )
 
 
 def _needed(options: TableOptions) -> list[str]:
@@ -148,24 +141,28 @@ def _needed(options: TableOptions) -> list[str]:
     ]
 
 
-def _record(context: Context, entry: Entry, row: Row, options: TableOptions, unit: Unit) -> Record | Refused:
-    missing = missing_cells(options.missing)
+def _record(context: Context, entry: Entry, row: Row, images: RowImages, unit: Unit) -> Record | Refused:
+    options = cast(TableOptions, context.options)
+    missing = images.missing
     image: ImageRef | None = None
+    columns: dict[str, str] = {}
     try:
-        image = row_image(entry, row, options.image, missing)
+        image = images.of(entry, row)
+        images.check(image)
+        columns = stated_cells(row.cells, missing)
+        columns |= read_fields(row, options.fields, missing)
         said = annotate(row, options.columns, context.labels, missing)
-        columns = {**stated_cells(row.cells, missing), **read_fields(row, options.fields, missing)}
         placed = [
             _object(row, place, kind, context.labels, missing)
             for kind, place in ((Kind.BOX, options.box), (Kind.POINT, options.point))
             if place is not None
         ]
     except Broken as problem:
-        return Refused(unit, entry.key, row.locator, problem.refusal, image)
+        return Refused(unit, entry.key, row.locator, problem.refusal, image, columns)
     objects = [one for one in placed if isinstance(one, RawAnnotation)]
     ignored = next((one for one in placed if isinstance(one, Refusal)), said.ignored)
     if ignored is not None and not objects and not said.annotations:
-        return Refused(unit, entry.key, row.locator, ignored, image)
+        return Refused(unit, entry.key, row.locator, ignored, image, columns)
     if placed and not objects and ignored is None:
         unit = Unit.ROW  # no coordinates: somebody looked and found nothing here
     return Record(unit, entry.key, row.locator, image, (*said.annotations, *objects), columns, said.covers)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import total_ordering
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final
@@ -25,18 +26,24 @@ from curate.layouts.archives import (
     ParquetRows,
     is_archive,
     open_archive,
+    refusal_of,
     row_member,
     row_number,
 )
 from curate.layouts.globs import compile_patterns, compile_template, reaches_into
 from curate.schema import Reason, Refusal
 
-__all__ = ["ArchiveError", "Entry", "ImageIndex", "Reader", "Tree"]
+__all__ = ["ArchiveError", "Entry", "ImageIndex", "Reader", "Tree", "in_order", "item_key"]
 
 MAX_FILE_BYTES: Final = 2 << 30
 """What a reader holds in memory at once, unless told otherwise."""
 
 _OPEN_FILES = 8
+
+
+def item_key(path: str, member: str | None = None) -> str:
+    """How a file, or a member of one, is called in every table: `path` or `path!member`."""
+    return path if member is None else f"{path}!{member}"
 
 
 @total_ordering
@@ -51,7 +58,7 @@ class Entry:
     @property
     def key(self) -> str:
         """The item key: `path` or `path!member`."""
-        return self.path if self.member is None else f"{self.path}!{self.member}"
+        return item_key(self.path, self.member)
 
     @property
     def name(self) -> str:
@@ -68,12 +75,24 @@ class Entry:
         """The row of a Parquet file that this entry is, or None."""
         return None if is_archive(self.path) else row_number(self.member)
 
-    def __lt__(self, other: "Entry") -> bool:
-        return self._order() < other._order()
-
-    def _order(self) -> tuple[str, int, str]:
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """What entries are sorted by: rows of a Parquet file by their number."""
+        if self.member is None:
+            return (self.path, -1, "")
         row = self.row
-        return (self.path, -1 if row is None else row, self.member or "")
+        return (self.path, -1 if row is None else row, self.member)
+
+    def __lt__(self, other: "Entry") -> bool:
+        return self.order < other.order
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries sorted; the key of each is made once, which comparing them pair by pair would not do."""
+    return sorted(entries, key=_ORDER)
+
+
+_ORDER: Final = attrgetter("order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,7 @@ class Tree:
                 files.append(Entry(key, None, found))
         entries: list[Entry] = []
         archives: list[str] = []
-        for file in sorted(files):
+        for file in in_order(files):
             if not (is_archive(file.path) and any(reaches_into(pattern, file.path) for pattern in patterns)):
                 entries.append(file)
                 continue
@@ -121,7 +140,7 @@ class Tree:
             if members is not None:
                 entries += [file, *members]
                 archives.append(file.path)
-        return cls(root, tuple(sorted(entries)), _by_key(refusals), tuple(archives))
+        return cls(root, tuple(in_order(entries)), _by_key(refusals), tuple(archives))
 
     def match(self, patterns: Sequence[str]) -> list[Entry]:
         """Entries whose virtual path one of the patterns matches, sorted, each once."""
@@ -151,10 +170,10 @@ class Tree:
                     sizes = enumerate(file.row_bytes)
                     rows += [Entry(entry.path, row_member(number), size) for number, size in sizes]
             except OSError as problem:
-                refused[entry] = _refusal_of(problem)
+                refused[entry] = refusal_of(problem)
         entries = tuple(entry for entry in self.entries if entry not in refused)
         refusals = [*self.refusals, *((entry.key, refusal) for entry, refusal in refused.items())]
-        return replace(self, entries=entries, refusals=_by_key(refusals)), sorted(rows)
+        return replace(self, entries=entries, refusals=_by_key(refusals)), in_order(rows)
 
     def embedded(self, patterns: Sequence[str], column: str) -> list[Entry]:
         """The rows of `with_embedded` alone."""
@@ -165,12 +184,6 @@ def _by_key(refusals: Iterable[tuple[str, Refusal]]) -> tuple[tuple[str, Refusal
     return tuple(sorted(refusals, key=lambda pair: pair[0]))
 
 
-def _refusal_of(problem: OSError) -> Refusal:
-    if isinstance(problem, ArchiveError):
-        return problem.refusal
-    return Refusal(Reason.UNREADABLE_FILE, problem.strerror or type(problem).__name__)
-
-
 def _members(root: Path, file: Entry) -> tuple[list[Entry] | None, list[tuple[str, Refusal]]]:
     if not file.bytes:
         return None, [(file.key, Refusal(Reason.EMPTY_FILE, "an archive of zero bytes"))]
@@ -179,7 +192,7 @@ def _members(root: Path, file: Entry) -> tuple[list[Entry] | None, list[tuple[st
             members = [Entry(file.path, member.name, member.bytes) for member in archive.members]
             return members, [(f"{file.path}!{name}", refusal) for name, refusal in archive.refusals]
     except OSError as problem:
-        return None, [(file.key, _refusal_of(problem))]
+        return None, [(file.key, refusal_of(problem))]
 
 
 def _walk(root: Path) -> Iterator[tuple[str, int | Refusal]]:
@@ -191,7 +204,7 @@ def _walk(root: Path) -> Iterator[tuple[str, int | Refusal]]:
             with os.scandir(folder) as listing:
                 children = list(listing)
         except OSError as problem:
-            yield below or ".", _refusal_of(problem)
+            yield below or ".", refusal_of(problem)
             continue
         for child in children:
             path = f"{below}/{child.name}" if below else child.name
@@ -223,7 +236,7 @@ def _size_of(child: os.DirEntry[str]) -> int | Refusal:
     try:
         status = child.stat()
     except OSError as problem:
-        return _refusal_of(problem)
+        return refusal_of(problem)
     if not stat.S_ISREG(status.st_mode):
         return Refusal(Reason.UNREADABLE_FILE, "not a regular file")
     return status.st_size
@@ -352,10 +365,19 @@ class ImageIndex:
         """The image that `name` means in a label file of the virtual folder `near`.
 
         In this order, the first that fits exactly one image: the path below the root; the path below `near`; the only
-        image whose path ends with the name (or, where the root lies deeper than the label thinks, with whose path the
-        name ends); the same three with the extension left out. A URL or an absolute name of somebody else's machine
-        counts by its longest fitting end. A name that climbs out of the root is refused as `outside_root`.
+        image whose path ends with the whole name; the same three with the extension left out. A URL or an absolute name
+        of another machine may also end with the image's whole path, or share at least its parent folder and file name
+        with one image alone. A name that climbs out of the root is refused as `outside_root`.
         """
+        found = self.candidates(name, near, _SEVERAL)
+        if isinstance(found, Refusal):
+            return found
+        if len(found) == 1:
+            return found[0]
+        return Refusal(Reason.AMBIGUOUS_IMAGE, "the name fits several images; name it by its path")
+
+    def candidates(self, name: str, near: str = "", at_most: int | None = None) -> list[Entry] | Refusal:
+        """The image of `resolve`, or all (`at_most` so many) that an ambiguous name fits; a refusal where none does."""
         wanted = _composed(name.strip())
         if wanted not in self._full.exact:  # a backslash may be part of a name; else it parts folders
             wanted = wanted.replace("\\", "/")
@@ -363,24 +385,22 @@ class ImageIndex:
             return Refusal(Reason.MISSING_FILE, "the label names no image")
         exact = self._full.exact.get(wanted, [])
         if len(exact) == 1:
-            return exact[0]
+            return exact
         absolute = bool(_ABSOLUTE.match(wanted))
         below = _normalised(wanted.lstrip("/")) if not absolute else None
         beside = _normalised(f"{_composed(near)}/{wanted}") if not absolute else None
         if not absolute and below is None and beside is None:
             return Refusal(Reason.OUTSIDE_ROOT, "the label names a path that leaves the data root")
         plain = _IMAGE_SUFFIX.sub("", wanted)
-        several = False
+        several: list[Entry] = []
         for names, key in ((self._full, wanted), (self._stems, wanted), (self._stems, plain)):
             cut = len(wanted) - len(key)
             paths = [path[: len(path) - cut] for path in (below, beside) if path is not None]
-            found = names.find(paths, key, absolute)
+            found = names.find(paths, key, absolute, at_most)
             if len(found) == 1:
-                return found[0]
-            several = several or bool(found)
-        if several:
-            return Refusal(Reason.AMBIGUOUS_IMAGE, "the name fits several images; name it by its path")
-        return Refusal(Reason.MISSING_FILE, "no image has this name")
+                return found
+            several = several or found
+        return several or Refusal(Reason.MISSING_FILE, "no image has this name")
 
 
 class _Names:
@@ -396,35 +416,29 @@ class _Names:
             for tail in {_tail(name, 1), _tail(name, 2)}:
                 self._tails.setdefault(tail, []).append((name, entry))
 
-    def find(self, paths: Sequence[str], name: str, absolute: bool) -> list[Entry]:
-        """None, one, or enough entries to know that there are several."""
+    def find(self, paths: Sequence[str], name: str, absolute: bool, at_most: int | None) -> list[Entry]:
+        """None, one, or all that the name could mean."""
         several: list[Entry] = []
         for path in paths:
             found = self.exact.get(path, [])
             if len(found) == 1:
                 return found
             several = several or found
-        return several or self._by_tail(_LEADING.sub("", name), absolute)
+        return several or self._by_tail(_LEADING.sub("", name), absolute, at_most)
 
-    def _by_tail(self, name: str, absolute: bool) -> list[Entry]:
+    def _by_tail(self, name: str, absolute: bool, at_most: int | None) -> list[Entry]:
         near = self._tails.get(_tail(name, 2), [])
         if "/" not in name:
-            return [entry for _, entry in near[:_SEVERAL]]
+            return [entry for _, entry in near[:at_most]]
         ending = [entry for path, entry in near if path == name or path.endswith(f"/{name}")]
-        if ending:
+        if ending or not absolute:
             return ending
-        holding = [(path, entry) for path, entry in near if f"/{name}".endswith(f"/{path}")]
-        holding += [("", entry) for entry in self.exact.get(_tail(name, 1), [])]
-        if holding:
-            longest = max(len(path) for path, _ in holding)
-            return [entry for path, entry in holding if len(path) == longest]
-        if not absolute:
-            return []
-        if near:
-            shared = [(_shared_segments(path, name), entry) for path, entry in near]
-            most = max(count for count, _ in shared)
-            return [entry for count, entry in shared if count == most]
-        return [entry for _, entry in self._tails.get(_tail(name, 1), [])[:_SEVERAL]]
+        # Two segments in common at least: the same file name in another folder is another image. In the root there is
+        # no folder to compare.
+        shared = [((_shared_segments(path, name), f"/{name}".endswith(f"/{path}")), entry) for path, entry in near]
+        most = max((share for share, _ in shared), default=None)
+        longest = [entry for share, entry in shared if share == most]
+        return longest or self.exact.get(_tail(name, 1), [])
 
 
 def _composed(name: str) -> str:

@@ -45,7 +45,7 @@ class Voc:
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
         """Per file one record that covers its image, then its objects."""
-        images = ImageIndex(context.images)
+        images = context.image_index()
         for entry in self.label_files(context):
             yield from _scan_file(context, images, entry)
 

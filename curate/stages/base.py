@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from curate.card import Card
 from curate.corpus import Corpus, ProjectKey
 from curate.layouts.archives import ArchiveError
 from curate.schema import CATALOG_TABLES, TABLES, Reason, Refusal, identity
@@ -23,9 +24,12 @@ __all__ = [
     "RealPaths",
     "Run",
     "Stage",
+    "bucket_parts",
+    "buckets_of",
     "digest_of",
     "libraries",
     "refusal_of",
+    "source_patterns",
     "stage_fingerprint",
 ]
 
@@ -106,6 +110,26 @@ class Stage(Protocol):
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
         """Write the part's rows; return the digest of each input as it was met."""
         ...
+
+
+def buckets_of(run: Run, source: str) -> list[int]:
+    """The buckets that scan filled, ascending."""
+    buckets: list[int] = run.sidecars.need(Part("scan", source)).statistics["buckets"]
+    return buckets
+
+
+def bucket_parts(run: Run, stage: str) -> list[Part]:
+    """One part of `stage` per bucket of each source, sorted."""
+    return sorted(
+        Part(stage, source.id, bucket) for source in run.corpus.sources for bucket in buckets_of(run, source.id)
+    )
+
+
+def source_patterns(card: Card) -> list[str]:
+    """Every pattern with which a card names files of its source: they decide which archives are opened."""
+    lists = card.split.lists if card.split is not None else None
+    labels = [pattern for labels in card.labels for pattern in labels.files]
+    return [*card.images.globs, *labels, *card.ignores, *([lists.replace("{split}", "*")] if lists is not None else [])]
 
 
 def stage_fingerprint(stage: Stage, config: dict[str, Any], packages: Iterable[str]) -> dict[str, str]:

@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from curate import tasks
 from curate.layouts.masks import is_label_map
+from curate.recipe import TaskEntry
 from curate.rows import Draft, Subject, subjects, to_table
 from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Refusal, Unit
-from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
+from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar
@@ -51,27 +52,28 @@ def read_subjects(run: Run, part: Part) -> Iterator[Subject]:
     return subjects(assets, annotations)
 
 
+def _tasks(run: Run) -> list[TaskEntry]:
+    """The recipe's tasks by name: in which order it lists them makes no difference."""
+    return sorted(run.corpus.recipe.tasks, key=lambda entry: entry.name)
+
+
 class DraftStage:
     """One part per bucket of a source."""
 
     name = "draft"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("drafts", "rejects")
     after: tuple[str, ...] = ("scan", "read")
     isolated = False
 
     def parts(self, run: Run) -> list[Part]:
         """The buckets of read."""
-        return sorted(
-            Part(self.name, source.id, bucket)
-            for source in run.corpus.sources
-            for bucket in run.sidecars.need(Part("scan", source.id)).statistics["buckets"]
-        )
+        return bucket_parts(run, self.name)
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """The recipe's tasks with their settings, versions and wordings."""
         config: dict[str, Any] = {"wordings": wordings_digest()}
-        for entry in run.corpus.recipe.tasks:
+        for entry in _tasks(run):
             task = tasks.task_class(entry.name)
             config[f"task.{entry.name}"] = [task.version, entry.variants, entry.options]
         return stage_fingerprint(self, config, ("pyarrow",))
@@ -89,8 +91,7 @@ class DraftStage:
         """Draft, asset by asset and task by task."""
         vocabulary = vocabulary_of(run, part.source)
         made = [
-            tasks.make_task(entry.name, entry.options, vocabulary, variants=entry.variants)
-            for entry in run.corpus.recipe.tasks
+            tasks.make_task(entry.name, entry.options, vocabulary, variants=entry.variants) for entry in _tasks(run)
         ]
         drafts: list[Draft] = []
         for subject in read_subjects(run, part):

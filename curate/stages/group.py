@@ -1,4 +1,4 @@
-"""group: subject links, duplicates across all sources, and the split of each group."""
+"""group: subject links, frames of one file, duplicates across all sources, and the split of each group."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from curate import images
 from curate.groups.links import Components, split_of
 from curate.groups.near import candidates
 from curate.schema import ASSETS, GROUPS, IMAGES, Unit
-from curate.stages.base import PIXEL_LIBRARIES, Beat, Run, stage_fingerprint
+from curate.stages.base import PIXEL_LIBRARIES, Beat, Run, bucket_parts, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.parquet import iter_tables, read_table
 from curate.store.part import Part, Sidecar
@@ -20,8 +20,8 @@ __all__ = ["GroupStage", "read_sidecars"]
 _COLUMNS = (
     "asset_id",
     "source",
+    "item_key",
     "image_sha256",
-    "content_sha256",
     "subject",
     "study",
     "source_split",
@@ -33,18 +33,14 @@ _COLUMNS = (
 
 def read_sidecars(run: Run) -> list[Sidecar]:
     """The sidecars of all read parts that the recipe wants, in order."""
-    return [
-        run.sidecars.need(Part("read", source.id, bucket))
-        for source in sorted(run.corpus.sources, key=lambda source: source.id)
-        for bucket in run.sidecars.need(Part("scan", source.id)).statistics["buckets"]
-    ]
+    return [run.sidecars.need(part) for part in bucket_parts(run, "read")]
 
 
 class GroupStage:
     """One part for the whole corpus."""
 
     name = "group"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("groups",)
     after: tuple[str, ...] = ("scan", "read")
     isolated = False
@@ -119,6 +115,7 @@ def _place(
     same.join_equal((row["image_sha256"] for row in rows), "bytes")
     same.join_equal((pixels.get(row["asset_id"]) for row in rows), "pixels")
     groups = Components(list(same.parents), {member: set(links) for member, links in same.linked_by.items()})
+    groups.join_equal(((row["source"], row["item_key"]) for row in rows), "file")
     groups.join_equal((row["subject"] for row in rows), "subject")
     groups.join_equal((row["study"] for row in rows), "study")
     names: dict[int, tuple[int, str]] = {}

@@ -17,9 +17,6 @@ __all__ = ["Placer", "Raster"]
 
 ReadMask = Callable[[RawMask], npt.NDArray[Any] | Refusal]
 
-PER_INSTANCE = "per"
-"""The qualifier with which the masks layout says that each value of a label map is one object."""
-
 
 @dataclass(frozen=True, slots=True)
 class Raster:
@@ -118,12 +115,10 @@ class Placer:
             )
             return Refusal(Reason.SIZE_MISMATCH, found)
         label_map = geometry.exif_mask_to_stored(label_map, raster.labelled_orientation or 1)
-        background = int(self.labels[raw.label_set].options.get("background", 0))
-        if PER_INSTANCE in raw.qualifiers:
-            return [
-                (f" value {value}", _mask_columns(rle)) for value, rle in geometry.mask_objects(label_map, background)
-            ]
-        chosen = label_map != background if mask.value is None else label_map == mask.value
+        if mask.per_instance:
+            objects = geometry.mask_objects(label_map, mask.background)
+            return [(f" value {value}", _mask_columns(rle)) for value, rle in objects]
+        chosen = label_map != mask.background if mask.value is None else label_map == mask.value
         if not np.any(chosen):
             return Refusal(Reason.EMPTY_MASK, "the mask sets no pixel") if mask.value is None else []
         return [("", _mask_columns(geometry.encode_mask(chosen)))]
@@ -131,7 +126,6 @@ class Placer:
     def _row(self, raw: RawAnnotation, raster: Raster, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
         labels = self.labels[raw.label_set]
         flags = sorted({*raw.flags, *placed.pop("flags", ())})
-        qualifiers = {name: value for name, value in raw.qualifiers.items() if name != PER_INSTANCE}
         return {
             "annotation_id": identity(raster.asset_id, raw.label_set, raw.kind, raw.file, locator, raw.concept),
             "asset_id": raster.asset_id,
@@ -158,7 +152,7 @@ class Placer:
             "mask": placed.get("mask"),
             "area_px": placed.get("area_px"),
             "flags": flags,
-            "qualifiers": sorted(qualifiers.items()),
+            "qualifiers": sorted(raw.qualifiers.items()),
             "annotator": str(labels.annotator),
             "source_split": raw.source_split,
             "file": raw.file,

@@ -24,13 +24,16 @@ from curate.stages.base import (
     Beat,
     RealPaths,
     Run,
+    bucket_parts,
     digest_of,
     refusal_of,
+    source_patterns,
     stage_fingerprint,
 )
+from curate.stages.conflicts import conflicts
 from curate.stages.placing import Placer, Raster
 from curate.store.commit import PartWriter
-from curate.store.freshness import NEVER, FileStat
+from curate.store.freshness import NEVER, FileStat, seen
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar
 
@@ -49,18 +52,14 @@ class ReadStage:
     """One part per bucket of a source."""
 
     name = "read"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("images", "assets", "annotations", "files", "rejects")
     after: tuple[str, ...] = ("scan",)
     isolated = True
 
     def parts(self, run: Run) -> list[Part]:
         """One per bucket that scan filled."""
-        return sorted(
-            Part(self.name, source.id, bucket)
-            for source in run.corpus.sources
-            for bucket in run.sidecars.need(Part("scan", source.id)).statistics["buckets"]
-        )
+        return bucket_parts(run, self.name)
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """How images are delivered, what label sets mean, and the libraries that decode and write."""
@@ -80,14 +79,20 @@ class ReadStage:
     def inputs(self, run: Run, part: Part) -> dict[str, str]:
         """The slice of inventory, and the digest of every image and mask file in it."""
         sliced = {"inventory": run.sidecars.need(Part("scan", part.source)).digest("inventory", part.bucket)}
-        cached = run.freshness.inputs(part, run.stats(part.source), whole=False)
+        root, stats = run.corpus.source(part.source).root, run.stats(part.source)
+        cached = run.freshness.inputs(part, root, stats, whole=False)
         if cached is not None:
             return cached | sliced
         built = run.sidecars.get(part)
         if built is None:
             return sliced
         now = {(row["path"], row["member"]): (row["bytes"], digest, row["role"]) for row, digest in rehash(run, built)}
-        return sliced | {"files": _digest(now)}
+        inputs = sliced | {"files": _digest(now)}
+        if built.inputs == inputs:
+            real = _real_paths(run, run.corpus.source(part.source))
+            paths = {real.get(path, (path, member))[0] for path, member in now}
+            run.freshness.confirm(part, root, {path: stats.get(path, NEVER) for path in paths}, inputs)
+        return inputs
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
         """Deliver the bucket's images and place their annotations."""
@@ -102,7 +107,7 @@ class ReadStage:
             beat("")
             bucket.close()
         inputs = {"inventory": scan.digest("inventory", part.bucket), "files": _digest(bucket.files)}
-        run.freshness.record(part, bucket.stats, inputs)
+        run.freshness.record(part, source.root, bucket.stats, inputs)
         return inputs
 
 
@@ -121,8 +126,7 @@ def _real_paths(run: Run, source: ResolvedSource) -> RealPaths:
     if not source.card.hides_paths:
         return {}
     if source.id not in run.real_paths:
-        patterns = [*source.card.images.globs, *(pattern for labels in source.card.labels for pattern in labels.files)]
-        tree = Tree.scan(Path(source.root), patterns)
+        tree = Tree.scan(Path(source.root), source_patterns(source.card))
         column = source.card.images.column
         rows = [] if column is None else tree.embedded(source.card.images.globs, column)
         run.real_paths[source.id] = {
@@ -229,7 +233,7 @@ class _Bucket:
         try:
             if real[0] not in self.stats:
                 before = os.stat(f"{self.source.root}/{real[0]}")  # noqa: PTH116  (once per image: a Path costs ten times more)
-                self.stats[real[0]] = (before.st_size, before.st_mtime_ns)
+                self.stats[real[0]] = seen(before)
             data = self.reader.read(*real)
         except OSError:
             self.stats[real[0]] = NEVER
@@ -274,16 +278,9 @@ class _Bucket:
         A set that lost an object no longer marks every object, and its silence about this image means nothing.
         """
         for number, raster in enumerate(rasters):
-            self.placer.begin()
             rows: list[dict[str, Any]] = []
             flawed: set[str] = set()
-            for raw in raws:
-                placed: list[dict[str, Any]] | Refusal
-                if raw.kind in _GEOMETRIC and len(rasters) > 1:
-                    placed = Refusal(Reason.AMBIGUOUS_IMAGE, f"the label names no frame, the file has {len(rasters)}")
-                else:
-                    placed = self.placer.place(raw, raster)
-                flawed |= self.placer.lost
+            for raw, placed in zip(raws, self._placed(raws, raster, len(rasters)), strict=True):
                 if not isinstance(placed, Refusal):
                     rows += placed
                 elif placed.verdict is Verdict.REJECTED:
@@ -294,11 +291,29 @@ class _Bucket:
                     self.writer.refuse(Unit.ANNOTATION, item["item_key"], placed, file=raw.file, locator=raw.locator)
                 else:
                     self.writer.used(Unit.ANNOTATION)
+            flawed |= self.placer.lost
             whole = set(item["labelled_by"]) - flawed
             self._annotations += [
                 {**row, "exhaustive": row["exhaustive"] and row["label_set"] in whole} for row in rows
             ]
             yield flawed
+
+    def _placed(self, raws: list[RawAnnotation], raster: Raster, frames: int) -> list[list[dict[str, Any]] | Refusal]:
+        """What each statement yields on one raster; statements of one set that refute each other yield nothing."""
+        self.placer.begin()
+        found: list[list[dict[str, Any]] | Refusal] = []
+        for raw in raws:
+            if raw.kind in _GEOMETRIC and frames > 1:
+                found.append(Refusal(Reason.AMBIGUOUS_IMAGE, f"the label names no frame, the file has {frames}"))
+            else:
+                found.append(self.placer.place(raw, raster))
+        refuted = conflicts(
+            (row for rows in found if not isinstance(rows, Refusal) for row in rows), self.placer.labels
+        )
+        return [
+            refuted.get(rows[0]["annotation_id"], rows) if not isinstance(rows, Refusal) and rows else rows
+            for rows in found
+        ]
 
     def _flush(self) -> None:
         if not self._images:

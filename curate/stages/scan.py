@@ -2,8 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -12,15 +12,19 @@ import msgspec
 import pyarrow as pa
 
 from curate import layouts
-from curate.card import Card, LabelSet, Subject
+from curate.card import Card, LabelSet
 from curate.corpus import ResolvedSource
 from curate.dicom_names import side
+from curate.errors import DataError
 from curate.images.dicom import Header, read_header
-from curate.layouts.base import Context, ImageRef, RawAnnotation, RawMask, Record, Refused
+from curate.layouts.absent import Absent, Line, distinct, listed_names
+from curate.layouts.base import Context, ImageRef, Record, Refused
+from curate.layouts.globs import compile_patterns, reaches_into
 from curate.layouts.tree import ArchiveError, Entry, ImageIndex, Reader, Tree
 from curate.recipe import Parts
 from curate.schema import FILES, INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
-from curate.stages.base import UNREADABLE, Beat, Run, digest_of, refusal_of, stage_fingerprint
+from curate.stages.base import UNREADABLE, Beat, Run, digest_of, refusal_of, source_patterns, stage_fingerprint
+from curate.stages.inventory import Columns, InventoryRows, Item, Lost, from_first_day, in_order_of_items, union_splits
 from curate.store.commit import PartWriter
 from curate.store.part import Part
 
@@ -33,7 +37,8 @@ BUCKETS_AIMED_AT: Final = 64
 UNITS_A_BEAT: Final = 1000
 """How often a long label file says that it is still being read."""
 
-FIELDS: Final = ("modality", "anatomy", "view", "laterality", "day_offset")
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+"""What a detail quotes: a name of the source, which may be a person's."""
 
 _NAMING_KINDS: Final = frozenset(
     {Kind.CLASS, Kind.MULTILABEL, Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT, Kind.COUNT}
@@ -41,24 +46,11 @@ _NAMING_KINDS: Final = frozenset(
 """Kinds whose concepts form a label set's vocabulary: what its silence is about."""
 
 
-@dataclass(slots=True)
-class _Item:
-    """An image on its way into the inventory."""
-
-    entry: Entry
-    annotations: list[RawAnnotation] = field(default_factory=list)
-    labelled_by: set[str] = field(default_factory=set)
-    flawed: set[str] = field(default_factory=set)  # label sets of which something about this image was refused
-    values: dict[str, set[str]] = field(default_factory=dict)  # column or @field -> the distinct values of its rows
-    splits: set[str] = field(default_factory=set)
-    header: Header | None = None
-
-
 class ScanStage:
     """One part per source."""
 
     name = "scan"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("inventory", "files", "rejects")
     after: tuple[str, ...] = ()
     isolated = True
@@ -84,10 +76,11 @@ class ScanStage:
 
     def inputs(self, run: Run, part: Part) -> dict[str, str]:
         """The listing of the data root and the digest of every label file."""
-        cached = run.freshness.inputs(part, run.stats(part.source), whole=True)
+        source = run.corpus.source(part.source)
+        stats = run.stats(part.source)
+        cached = run.freshness.inputs(part, source.root, stats, whole=True)
         if cached is not None:
             return cached
-        source = run.corpus.source(part.source)
         with _Files(source) as files:
             for labels in source.card.labels:
                 for entry in layouts.layout_of(labels).label_files(files.context(labels)):
@@ -97,7 +90,11 @@ class ScanStage:
             if source.card.reads_headers:
                 for entry in files.images:
                     files.try_read(entry)
-            return files.inputs(run)
+            now = files.inputs(run)
+        built = run.sidecars.get(part)
+        if built is not None and built.inputs == now:
+            run.freshness.confirm(part, source.root, stats, now)
+        return now
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
         """Fill the inventory."""
@@ -112,16 +109,18 @@ class ScanStage:
                 raise ArchiveError(run.poisoned[key], "reading the file ended the process")
 
         with _Files(source, touch) as files:
+            files.check_patterns()
             scan = _Scan(run, source, files, writer, beat)
             scan.read_headers()
             for labels in source.card.labels:
                 scan.read_labels(labels)
+            scan.check_columns()
             scan.read_split_lists()
             beat("")
             scan.account_for_files()
             scan.write(run.corpus.recipe.parts)
             inputs = files.inputs(run)
-        run.freshness.record(part, stats, inputs)
+        run.freshness.record(part, source.root, stats, inputs)
         return inputs
 
 
@@ -135,23 +134,19 @@ class _Files:
         self.touch = touch
         self.source = source
         self.card = source.card
-        patterns = [
-            *self.card.images.globs,
-            *(pattern for labels in self.card.labels for pattern in labels.files),
-            *self.card.ignores,
-        ]
-        if self.card.split is not None and self.card.split.lists is not None:
-            patterns.append(self.card.split.lists.replace("{split}", "*"))
-        self.tree = Tree.scan(Path(source.root), patterns)
+        self.tree = Tree.scan(Path(source.root), source_patterns(self.card))
         self.images: list[Entry]
         if self.card.images.column is None:
             self.images = self.tree.match(self.card.images.globs)
         else:
             self.tree, self.images = self.tree.with_embedded(self.card.images.globs, self.card.images.column)
         self.digests: dict[str, str] = {}
+        self.headers: dict[str, Header | Refusal] = {}
+        self.index: ImageIndex | None = None  # made once the images are known
         self._reader = Reader(Path(source.root), column=self.card.images.column)
-        mask_files = {entry.key for labels in self.card.labels for entry in self._mask_files(labels)}
+        mask_files = {entry.key for labels in self.card.labels for entry in self.mask_files(labels)}
         self.images = [entry for entry in self.images if entry.key not in mask_files]
+        self.index = ImageIndex(self.images)
 
     def __enter__(self) -> "_Files":
         return self
@@ -170,7 +165,7 @@ class _Files:
         self.digests[entry.key] = sha256(data).hexdigest()
         return data
 
-    def _mask_files(self, labels: LabelSet) -> list[Entry]:
+    def mask_files(self, labels: LabelSet) -> list[Entry]:
         """What a layout knows to be masks: an image pattern that covers them too does not make them images."""
         find = getattr(layouts.layout_of(labels), "mask_files", None)
         return [] if find is None else find(self.context(labels))
@@ -183,9 +178,40 @@ class _Files:
     def context(self, labels: LabelSet) -> Context:
         """What a layout may know."""
         options = layouts.options_of(labels, f"card {self.card.id}")
-        return Context(
-            card=self.card, labels=labels, options=options, tree=self.tree, images=self.images, read=self.read
-        )
+        return Context(self.card, labels, options, self.tree, self.read, self.images, self.headers, self.index)
+
+    def header(self, entry: Entry) -> Header | Refusal:
+        """The header of an image, read once."""
+        if entry.key not in self.headers:
+            try:
+                data = self.read(entry)
+                self.headers[entry.key] = read_header(data) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
+            except OSError as problem:
+                self.headers[entry.key] = refusal_of(problem)
+        return self.headers[entry.key]
+
+    def check_patterns(self) -> None:
+        """Every pattern of label files and lists matches something.
+
+        Raises:
+            DataError: one that does not, unless what it would match was refused.
+        """
+        wanted = [
+            (f"label set {labels.name}: `files`", pattern) for labels in self.card.labels for pattern in labels.files
+        ]
+        for key, pattern in wanted:
+            self._check_pattern(key, pattern, bool(self.tree.match([pattern])))
+        if self.card.split is not None and self.card.split.lists is not None:
+            self._check_pattern("split: `lists`", self.card.split.lists, bool(self.split_lists()))
+
+    def _check_pattern(self, key: str, pattern: str, matched: bool) -> None:
+        plain = pattern.replace("{split}", "*")
+        refused = [path.replace("!", "/", 1) for path, _ in self.tree.refusals]
+        if matched or any(reaches_into(plain, path) for path in refused):
+            return
+        if any(compiled.fullmatch(path) for compiled in compile_patterns([plain]) for path in refused):
+            return
+        raise DataError(f"{self.card.id}, {key}: {pattern!r} matches no file; correct it, or fetch what is missing")
 
     def split_lists(self) -> list[tuple[Entry, str]]:
         """The files that list a split's images, with the split's name."""
@@ -216,26 +242,39 @@ class _Scan:
         self.files = files
         self.writer = writer
         self.beat = beat
-        self.index = ImageIndex(files.images)
-        self.items = {entry.key: _Item(entry) for entry in files.images}
+        self.index = files.index or ImageIndex(files.images)
+        self.items = {entry.key: Item(entry) for entry in files.images}
         self.claimed: set[str] = {
             entry.path if self.card.images.column is not None else entry.key for entry in files.images
         }
         self.image_keys = frozenset(self.claimed)
         self.refused_files: set[str] = set()
-        self.missing: dict[str, tuple[str, str]] = {}  # absent image -> the first file and place that name it
+        self.missing: dict[Absent, tuple[str, str]] = {}  # absent image -> the first file and place that name it
         self.vocabulary: dict[str, set[str]] = {labels.name: set() for labels in self.card.labels}
+        self.columns = Columns(self.card)
+        self.lost = Lost()
+        self.rows = InventoryRows(run, self.card, self.columns)
+        self._mask_keys: dict[str, frozenset[str]] = {}
 
     def show(self, key: str) -> str:
         """A key as outputs may show it."""
         return self.run.visible(self.card.id, key) if self.hides_paths else key
+
+    def refuse(
+        self, unit: Unit, key: str, refusal: Refusal, file: str | None = None, locator: str | None = None
+    ) -> None:
+        """One row in `rejects`, with nothing in it that the card hides."""
+        if self.hides_paths:
+            refusal = replace(refusal, detail=_QUOTED.sub("'...'", refusal.detail))
+        file = None if file is None else self.show(file)
+        self.writer.refuse(unit, self.show(key), refusal, file=file, locator=locator)
 
     def read_headers(self) -> None:
         """DICOM headers of all images, where the card wants them."""
         if not self.card.reads_headers:
             return
         for key in list(self.items):
-            header = self._header(self.items[key].entry)
+            header = self.files.header(self.items[key].entry)
             if isinstance(header, Refusal):
                 self._drop(key, header)
                 continue
@@ -248,17 +287,10 @@ class _Scan:
                 if value:
                     item.values.setdefault(f"@{column}", set()).add(value)
 
-    def _header(self, entry: Entry) -> Header | Refusal:
-        try:
-            data = self.files.read(entry)
-            return read_header(data) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
-        except OSError as problem:
-            return refusal_of(problem)
-
     def _drop(self, key: str, refusal: Refusal) -> None:
         self.items.pop(key)
         self.writer.saw(Unit.IMAGE)
-        self.writer.refuse(Unit.IMAGE, self.show(key), refusal)
+        self.refuse(Unit.IMAGE, key, refusal)
 
     def read_labels(self, labels: LabelSet) -> None:
         """Every unit of one label set, attached to its image or refused."""
@@ -269,6 +301,7 @@ class _Scan:
             if number % UNITS_A_BEAT == 0:
                 self.beat(self.show(unit.file))
             self.claimed.add(unit.file)
+            self.columns.note(labels.name, unit.columns)
             if unit.unit is not Unit.FILE:
                 self.writer.saw(unit.unit)
             if isinstance(unit, Refused):
@@ -277,55 +310,82 @@ class _Scan:
                 self._attach(unit, labels)
 
     def _refuse_unit(self, unit: Refused, labels: LabelSet) -> None:
+        """Count a unit as refused, and keep what it still says of its image: whose it is, and that a label is lost."""
+        found = None if unit.image is None else self.index.candidates(unit.image.name, unit.image.near)
+        images = found if isinstance(found, list) else []
+        item = self.items.get(images[0].key) if len(images) == 1 else None
+        if item is not None:
+            self.columns.add(item, unit.columns)
+            if not unit.columns:
+                item.rowless.add(labels.name)
+        if unit.refusal.verdict is Verdict.REJECTED and unit.unit is not Unit.FILE and unit.image is None:
+            self.lost.somewhere(labels.name, unit.file, whole_set=self._is_mask(unit.file, labels))
+        elif unit.refusal.verdict is Verdict.REJECTED:
+            self._flaw(images, labels)
         if unit.unit is Unit.FILE:
             if unit.file in self.refused_files or (unit.file in self.image_keys and unit.file not in self.items):
                 return  # one file, one row: another label set reads it too, or it is an image that was refused as such
             self.writer.saw(Unit.FILE)
             self.refused_files.add(unit.file)
-        key = self.show(unit.file)
-        if unit.image is not None:
-            found = self.index.resolve(unit.image.name, unit.image.near)
-            key = self.show(found.key if isinstance(found, Entry) else unit.image.name)
-            if isinstance(found, Entry) and found.key in self.items and unit.refusal.verdict is Verdict.REJECTED:
-                self.items[found.key].flawed.add(labels.name)
-        self.writer.refuse(unit.unit, key, unit.refusal, file=self.show(unit.file), locator=unit.locator)
+        named = unit.file if unit.image is None else unit.image.name
+        self.refuse(unit.unit, images[0].key if len(images) == 1 else named, unit.refusal, unit.file, unit.locator)
+
+    def _is_mask(self, file: str, labels: LabelSet) -> bool:
+        """A mask file is a label file of one object: whose it is cannot be told from its neighbours."""
+        if labels.name not in self._mask_keys:
+            self._mask_keys[labels.name] = frozenset(entry.key for entry in self.files.mask_files(labels))
+        return file in self._mask_keys[labels.name]
+
+    def _flaw(self, images: list[Entry], labels: LabelSet) -> None:
+        for entry in images:
+            if entry.key in self.items:
+                self.items[entry.key].flawed.add(labels.name)
 
     def _attach(self, record: Record, labels: LabelSet) -> None:
         found = self.index.resolve(record.image.name, record.image.near)
-        if isinstance(found, Refusal):
-            if found.reason is Reason.MISSING_FILE:
-                self._note_missing(record.image, record.file, record.locator)
-                found = Refusal(Reason.IMAGE_UNAVAILABLE, "the image is not there")
-            if record.unit is not Unit.FILE:
-                self.writer.refuse(
-                    record.unit,
-                    self.show(record.image.name),
-                    found,
-                    file=self.show(record.file),
-                    locator=record.locator,
-                )
-            return
-        item = self.items.get(found.key)
+        item = self.items.get(found.key) if isinstance(found, Entry) else None
         if item is None:
-            if record.unit is not Unit.FILE:
-                gone = Refusal(Reason.IMAGE_UNAVAILABLE, "the image was refused")
-                self.writer.refuse(
-                    record.unit, self.show(found.key), gone, file=self.show(record.file), locator=record.locator
-                )
+            self._refuse_record(record, labels, found)
             return
         if record.unit is not Unit.FILE:
-            self.writer.used(record.unit)
+            item.units.append((record.unit, record.file, record.locator))
         if record.covers:
             item.labelled_by.add(labels.name)
-        for column, value in record.columns.items():
-            item.values.setdefault(column, set()).add(value)
+        item.spoken_by.add((labels.name, record.file))
+        self.columns.add(item, record.columns)
         for annotation in record.annotations:
             item.annotations.append(msgspec.structs.replace(annotation, label_set=labels.name, file=record.file))
             if annotation.kind in _NAMING_KINDS and annotation.concept is not None:
                 self.vocabulary[labels.name].add(annotation.concept)
 
-    def _note_missing(self, image: ImageRef, file: str, locator: str) -> None:
-        self.missing.setdefault(image.name.replace("\\", "/"), (file, locator))
+    def _refuse_record(self, record: Record, labels: LabelSet, found: Entry | Refusal) -> None:
+        """Count a unit whose image is absent, refused, or one of several: then none of these is labelled in full."""
+        key = record.image.name
+        if isinstance(found, Entry):
+            key, why = found.key, Refusal(Reason.IMAGE_UNAVAILABLE, "the image was refused")
+        elif found.reason is Reason.MISSING_FILE:
+            self.missing.setdefault(Absent.of(record.image, labels.name), (record.file, record.locator))
+            why = Refusal(Reason.IMAGE_UNAVAILABLE, "the image is not there")
+        else:
+            why = found
+        if why.reason is Reason.AMBIGUOUS_IMAGE and self.lost.is_new(labels.name, record.image):
+            several = self.index.candidates(record.image.name, record.image.near)
+            self._flaw(several if isinstance(several, list) else [], labels)
+        if record.unit is not Unit.FILE:
+            self.refuse(record.unit, key, why, record.file, record.locator)
+
+    def check_columns(self) -> None:
+        """The columns that the card's subject, study and split name stand in some row.
+
+        Raises:
+            DataError: one that does not, unless a label file was refused, which may have held it.
+        """
+        absent = None if self.refused_files else self.columns.absent()
+        if absent is not None:
+            raise DataError(
+                f"{self.card.id}, {absent[0]}: no row of a label file has a column {absent[1]!r}; correct the name, or "
+                "name the table that holds it under `labels`"
+            )
 
     def read_split_lists(self) -> None:
         """The source's own split, from files that list images."""
@@ -333,34 +393,35 @@ class _Scan:
             self.claimed.add(entry.key)
             try:
                 text = self.files.read(entry).decode("utf-8-sig", errors="replace")
-            except OSError:
+            except OSError as problem:
+                if entry.key not in self.refused_files:
+                    self.refused_files.add(entry.key)
+                    self.writer.saw(Unit.FILE)
+                    self.refuse(Unit.FILE, entry.key, refusal_of(problem), entry.key)
                 continue
-            near = entry.name.rpartition("/")[0]
-            for number, line in enumerate(text.splitlines(), start=1):
-                words = line.split()
-                if not words:
-                    continue
-                # VOC's class lists append a flag, other names hold spaces: the whole line first, then its first word.
-                found = self.index.resolve(line.strip(), near)
-                if isinstance(found, Refusal) and len(words) > 1:
-                    found = self.index.resolve(words[0], near)
-                if isinstance(found, Entry):
-                    if found.key in self.items:
-                        self.items[found.key].splits.add(split)
-                elif found.reason is Reason.MISSING_FILE:
-                    self._note_missing(ImageRef(line.strip(), near), entry.key, f"line {number}")
+            for line in listed_names(text):
+                self._list(line, entry, split)
+
+    def _list(self, line: Line, entry: Entry, split: str) -> None:
+        answers = [self.index.resolve(name, entry.folder) for name in line.names]
+        found = next((answer for answer in answers if isinstance(answer, Entry)), None)
+        locator = f"line {line.number}"
+        if found is not None:
+            if found.key in self.items:
+                self.items[found.key].splits.add(split)
+            return
+        refused = [answer for answer in answers if isinstance(answer, Refusal)]
+        why = next((answer for answer in refused if answer.reason is not Reason.MISSING_FILE), None)
+        if why is None:
+            self.missing.setdefault(Absent.of(ImageRef(line.told, entry.folder)), (entry.key, locator))
+        else:
+            self.writer.saw(Unit.ROW)
+            self.refuse(Unit.ROW, line.told, why, entry.key, locator)
 
     def account_for_files(self) -> None:
         """Every file below the root is used, refused or filtered."""
         ignored = {entry.key for entry in self.files.tree.match(self.card.ignores)}
-        masks = {
-            annotation.mask.path
-            if annotation.mask.member is None
-            else f"{annotation.mask.path}!{annotation.mask.member}"
-            for item in self.items.values()
-            for annotation in item.annotations
-            if annotation.mask is not None
-        }
+        masks = {one.mask.key for item in self.items.values() for one in item.annotations if one.mask is not None}
         for entry in self.files.tree.entries:
             if entry.key in self.refused_files:
                 continue
@@ -369,18 +430,18 @@ class _Scan:
                 self.writer.used(Unit.FILE)
             else:
                 reason = Reason.IGNORED_FILE if entry.key in ignored else Reason.UNCLAIMED_FILE
-                self.writer.refuse(Unit.FILE, self.show(entry.key), Refusal(reason, verdict=Verdict.FILTERED))
+                self.refuse(Unit.FILE, entry.key, Refusal(reason, verdict=Verdict.FILTERED))
         for key, refusal in self.files.tree.refusals:
             self.writer.saw(Unit.FILE)
-            self.writer.refuse(Unit.FILE, self.show(key), refusal)
+            self.refuse(Unit.FILE, key, refusal)
 
     def write(self, parts: Parts) -> None:
         """Images named and not there, the limit, and one slice of inventory per bucket."""
-        for name, (file, locator) in sorted(_distinct(self.missing).items()):
+        for absent in sorted(distinct(self.missing)):
             self.writer.saw(Unit.IMAGE)
-            absent = Refusal(Reason.MISSING_FILE, "named, but not in the data folder")
-            self.writer.refuse(Unit.IMAGE, self.show(name), absent, file=self.show(file), locator=locator)
-        rows = self._limited(_from_first_day(list(self._rows())))
+            why = Refusal(Reason.MISSING_FILE, "named, but not in the data folder")
+            self.refuse(Unit.IMAGE, absent.name, why, *self.missing[absent])
+        rows = from_first_day(list(self._kept()))
         total = sum(row["bytes"] for row in rows)
         buckets = bucket_count(total, len(rows), parts)
         dealt: dict[int, list[dict[str, Any]]] = {}
@@ -420,154 +481,41 @@ class _Scan:
         said = {concept.name for concept in (labels.concepts or {}).values() if concept is not None}
         return said | self.vocabulary[name]
 
-    def _limited(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        kept = rows
-        if self.limit is not None and len(rows) > self.limit:
-            chosen = {
-                row["item_key"]
-                for row in sorted(rows, key=lambda row: identity("limit", row["item_key"]))[: self.limit]
-            }
-            kept = [row for row in rows if row["item_key"] in chosen]
-            for row in rows:
-                if row["item_key"] not in chosen:
-                    over = Refusal(Reason.OVER_LIMIT, f"the recipe takes {self.limit}", Verdict.FILTERED)
-                    self.writer.refuse(Unit.IMAGE, row["item_key"], over)
-        self.writer.saw(Unit.IMAGE, len(rows))
-        self.writer.used(Unit.IMAGE, len(kept))
-        return kept
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        unions = _union_splits([item.splits for item in self.items.values()])
-        for item in sorted(self.items.values(), key=lambda item: item.entry):
-            key = item.entry.key
-            subject = self._identifier(item, self.card.subject, "subject")
+    def _kept(self) -> Iterator[dict[str, Any]]:
+        """The row of each image that goes on; what was said of one that does not is counted as refused with it."""
+        self.lost.settle(self.items.values())
+        identified = {}
+        for item in in_order_of_items(self.items.values()):
+            subject = self.rows.subject(item)
+            self.writer.saw(Unit.IMAGE)
             if isinstance(subject, Refusal):
-                self.writer.saw(Unit.IMAGE)
-                self.writer.refuse(Unit.IMAGE, self.show(key), subject)
-                continue
-            study = self._identifier(item, self.card.study, "study") if self.card.study is not None else None
-            entry = item.entry
-            hidden = self.hides_paths
-            yield {
-                "item_key": self.show(key),
-                "path": self.show(key) if hidden else entry.path,
-                "member": None if hidden else entry.member,
-                "bytes": entry.bytes,
-                "subject": subject,
-                "study": None if isinstance(study, Refusal) else study,
-                "series": self._series(item),
-                "source_split": self._split(item, unions),
-                **{name: self._field(item, name) for name in FIELDS},
-                "labelled_by": sorted(item.labelled_by - item.flawed),
-                "annotations": msgspec.json.encode(
-                    [self._shown(annotation) for annotation in item.annotations]
-                ).decode(),
-            }
+                self._leave_out(item, subject, Refusal(Reason.IMAGE_UNAVAILABLE, "the image was refused"))
+            else:
+                identified[item.entry.key] = subject
+        chosen = self._chosen(list(identified))
+        unions = union_splits([self.items[key].splits for key in identified])
+        for key, subject in identified.items():
+            item = self.items[key]
+            if key in chosen:
+                self.writer.used(Unit.IMAGE)
+                for unit, _, _ in item.units:
+                    self.writer.used(unit)
+                yield self.rows.row(item, subject, unions)
+            else:
+                over = Refusal(Reason.OVER_LIMIT, f"the recipe takes {self.limit}", Verdict.FILTERED)
+                self._leave_out(item, over, over)
 
-    def _shown(self, annotation: RawAnnotation) -> RawAnnotation:
-        """An annotation as the inventory keeps it: paths hidden where the card hides them."""
-        if not self.hides_paths:
-            return annotation
-        mask = annotation.mask
-        if mask is not None:
-            key = mask.path if mask.member is None else f"{mask.path}!{mask.member}"
-            mask = RawMask(path=self.show(key), value=mask.value)
-        return msgspec.structs.replace(annotation, file=self.show(annotation.file), mask=mask)
+    def _chosen(self, keys: list[str]) -> set[str]:
+        """The keys that the recipe's limit keeps."""
+        if self.limit is None or len(keys) <= self.limit:
+            return set(keys)
+        return set(sorted(keys, key=lambda key: identity("limit", self.show(key)))[: self.limit])
 
-    def _identifier(self, item: _Item, rule: Subject, what: str) -> str | Refusal | None:
-        """The token of an item's subject or study; null where the card knows none."""
-        raw: set[str]
-        if rule.column is not None:
-            raw = {value for value in item.values.get(rule.column, ()) if value}
-        elif rule.pattern is not None:
-            found = re.search(rule.pattern, item.entry.name)
-            raw = {found[what]} if found and found[what] else set()
-        elif rule.header is not None:
-            value = item.header.identifiers.get(rule.header) if item.header is not None else None
-            raw = {value} if value else set()
-        else:
-            return None
-        if len(raw) > 1:
-            return Refusal(Reason.CONFLICTING_SUBJECT, f"{len(raw)} different values")
-        if not raw:
-            return (
-                None if rule.missing == "alone" else Refusal(Reason.NO_SUBJECT, "the card's subject rule finds nothing")
-            )
-        return self.run.key.token(what, self.card.id, next(iter(raw)))
-
-    def _series(self, item: _Item) -> str | None:
-        uid = item.header.identifiers.get("SeriesInstanceUID") if item.header is not None else None
-        return self.run.key.token("series", self.card.id, uid) if uid else None
-
-    def _split(self, item: _Item, unions: set[str]) -> str | None:
-        split = self.card.split
-        names: Iterable[str] = ()
-        if split is not None and split.pattern is not None:
-            found = re.search(split.pattern, item.entry.name)
-            names = [found["split"]] if found else []
-        elif split is not None and split.column is not None:
-            names = [value for value in item.values.get(split.column, ()) if value]
-        elif split is not None:
-            narrow = item.splits - unions
-            names = narrow or item.splits
-        return "+".join(sorted(names)) or None
-
-    def _field(self, item: _Item, name: str) -> str | int | None:
-        values = {value for value in item.values.get(f"@{name}", ()) if value}
-        if len(values) > 1:
-            return None  # rows that contradict each other leave it unknown
-        if values:
-            value = next(iter(values))
-            return int(value) if name == "day_offset" else value
-        return getattr(self.card, name, None)
-
-
-def _from_first_day(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Day offsets counted from the subject's first dated image; without a subject no day means anything."""
-    first: dict[str, int] = {}
-    for row in rows:
-        if row["subject"] is not None and row["day_offset"] is not None:
-            first[row["subject"]] = min(first.get(row["subject"], row["day_offset"]), row["day_offset"])
-    return [
-        {
-            **row,
-            "day_offset": row["day_offset"] - first[row["subject"]]
-            if row["subject"] in first and row["day_offset"] is not None
-            else None,
-        }
-        for row in rows
-    ]
-
-
-def _distinct(missing: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """One name per absent image: a bare name or stem gives way to a fuller one that it could mean."""
-    stems: dict[str, list[str]] = {}
-    for name in missing:
-        stems.setdefault(_stem(name), []).append(name)
-    kept = {}
-    for names in stems.values():
-        in_folders = [name for name in names if "/" in name]
-        with_suffix = [name for name in names if "." in name.rpartition("/")[2]]
-        for name in in_folders or with_suffix or names:
-            kept[name] = missing[name]
-    return kept
-
-
-def _stem(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0] or name.rpartition("/")[2]
-
-
-def _union_splits(splits_of_items: list[set[str]]) -> set[str]:
-    """Splits that only gather smaller ones, as trainval gathers train and val."""
-    members: dict[str, set[int]] = {}
-    for number, splits in enumerate(splits_of_items):
-        for split in splits:
-            members.setdefault(split, set()).add(number)
-    return {
-        split
-        for split, whole in members.items()
-        if whole == set().union(*(smaller for smaller in members.values() if smaller < whole))
-    }
+    def _leave_out(self, item: Item, why: Refusal, of_units: Refusal) -> None:
+        key = item.entry.key
+        self.refuse(Unit.IMAGE, key, why)
+        for unit, file, locator in item.units:
+            self.refuse(unit, key, of_units, file, locator)
 
 
 def bucket_count(total_bytes: int, items: int, parts: Parts) -> int:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from curate import verify
 from curate.rows import Draft, Subject, rows_of
 from curate.schema import DRAFTS, PAIRS, Unit
-from curate.stages.base import Beat, Run, stage_fingerprint
+from curate.stages.base import Beat, Run, bucket_parts, stage_fingerprint
 from curate.stages.draft import digest_of_vocabulary, read_part, read_subjects, vocabulary_of
 from curate.store.commit import PartWriter
 from curate.store.parquet import iter_tables
@@ -27,11 +27,7 @@ class VerifyStage:
 
     def parts(self, run: Run) -> list[Part]:
         """The buckets of read."""
-        return sorted(
-            Part(self.name, source.id, bucket)
-            for source in run.corpus.sources
-            for bucket in run.sidecars.need(Part("scan", source.id)).statistics["buckets"]
-        )
+        return bucket_parts(run, self.name)
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """The versions of the rules and the digest of their lexicons."""

@@ -1,9 +1,11 @@
 """The stat cache: how source files looked when a part was built. It spares re-hashing and lies outside the output.
 
-A part's entry is trusted while every file that it names still has the size and modification time that it had when its
-bytes were read; anything else sends the caller back to the bytes. Losing the cache costs time, never correctness.
+A part's entry is trusted while every file that it names still lies below the same root, with the size and the times of
+modification and of change that it had when its bytes were read; anything else sends the caller back to the bytes.
+Losing the cache costs time, never correctness.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -12,15 +14,19 @@ from typing import Final
 
 import msgspec
 
+from curate.errors import StoreError
 from curate.store.commit import replace_file
 from curate.store.part import Part
 
-__all__ = ["NEVER", "FileStat", "Freshness", "cache_folder", "stat_tree"]
+__all__ = ["NEVER", "FileStat", "Freshness", "cache_folder", "seen", "stat_tree"]
 
-FileStat = tuple[int, int]
-"""Size in bytes, modification time in nanoseconds."""
+FileStat = tuple[int, int, int]
+"""Size in bytes, time of modification and time of change of the file's inode, both in nanoseconds.
 
-NEVER: Final[FileStat] = (-2, 0)
+The third cannot be set back: `cp -p`, `tar` and `touch -d` give a file an old modification time, never an old change.
+"""
+
+NEVER: Final[FileStat] = (-2, 0, 0)
 """Stands for a file that must be looked at again whatever it looks like."""
 
 RACY_NS: Final = 2 * 10**9
@@ -29,6 +35,7 @@ RACY_NS: Final = 2 * 10**9
 
 class _Entry(msgspec.Struct, frozen=True):
     part_id: str
+    root: str  # absolute: another folder's files of equal size and time are other files
     inputs: dict[str, str]
     files: dict[str, FileStat]
 
@@ -39,8 +46,13 @@ def cache_folder(out: Path) -> Path:
     return place.parent / f".{place.name}.cache"
 
 
+def seen(stat: os.stat_result) -> FileStat:
+    """How a file looks."""
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
 def stat_tree(root: Path) -> dict[str, FileStat]:
-    """Size and modification time of every file below a folder, by path below it. Unreadable folders are left out."""
+    """Size and times of every file below a folder, by path below it. Unreadable folders are left out."""
     found: dict[str, FileStat] = {}
     pending = [(str(root), "")]
     while pending:
@@ -53,10 +65,9 @@ def stat_tree(root: Path) -> dict[str, FileStat]:
                         if entry.is_dir(follow_symlinks=False):
                             pending.append((entry.path, name + "/"))
                         else:
-                            stat = entry.stat()
-                            found[name] = (stat.st_size, stat.st_mtime_ns)
+                            found[name] = seen(entry.stat())
                     except OSError:
-                        found[name] = (-1, 0)
+                        found[name] = (-1, 0, 0)
         except OSError:
             continue
     return found
@@ -68,19 +79,26 @@ class Freshness:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def record(self, part: Part, stats: Mapping[str, FileStat], inputs: dict[str, str]) -> None:
-        """Remember that `part` was built with `inputs` while its files looked like `stats`."""
+    def record(self, part: Part, root: str, stats: Mapping[str, FileStat], inputs: dict[str, str]) -> None:
+        """Remember that `part` was built with `inputs` while its files below `root` looked like `stats`."""
         now = time.time_ns()
-        files = {path: stat if now - stat[1] >= RACY_NS else NEVER for path, stat in stats.items()}
-        replace_file(self._path(part), msgspec.json.encode(_Entry(part.part_id, inputs, files)))
+        files = {path: stat if now - max(stat[1:]) >= RACY_NS else NEVER for path, stat in stats.items()}
+        replace_file(self._path(part), msgspec.json.encode(_Entry(part.part_id, root, inputs, files)))
 
-    def inputs(self, part: Part, stats: Mapping[str, FileStat], *, whole: bool) -> dict[str, str] | None:
+    def confirm(self, part: Part, root: str, stats: Mapping[str, FileStat], inputs: dict[str, str]) -> None:
+        """`record` for bytes that were only looked at again; where the cache cannot be written, so be it."""
+        with contextlib.suppress(StoreError):
+            self.record(part, root, stats, inputs)
+
+    def inputs(self, part: Part, root: str, stats: Mapping[str, FileStat], *, whole: bool) -> dict[str, str] | None:
         """The inputs that `part` was built with, if all its files look unchanged; `whole`: and none came or went."""
         try:
             entry = msgspec.json.decode(self._path(part).read_bytes(), type=_Entry)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if entry.part_id != part.part_id or any(stats.get(path) != stat for path, stat in entry.files.items()):
+        if (entry.part_id, entry.root) != (part.part_id, root):
+            return None
+        if any(stats.get(path) != stat for path, stat in entry.files.items()):
             return None
         if whole and len(entry.files) != len(stats):
             return None

@@ -1,11 +1,12 @@
 """gc: remove files that no sidecar names."""
 
+import contextlib
 from pathlib import Path
 
 from curate.errors import StoreError
 from curate.store.part import SIDECAR_FOLDER, TEMPORARY_PREFIX, Sidecars
 
-__all__ = ["leftovers", "remove"]
+__all__ = ["leftovers", "remove", "remove_empty_folders"]
 
 
 def leftovers(out: Path, keep: frozenset[str]) -> list[Path]:
@@ -25,6 +26,14 @@ def leftovers(out: Path, keep: frozenset[str]) -> list[Path]:
         if (path.is_file() or path.is_symlink()) and name not in named and not is_sidecar:
             found.append(path)
     return found
+
+
+def remove_empty_folders(out: Path) -> None:
+    """Remove the folders below an output folder in which nothing lies any more, such as those of a retired source."""
+    for path in sorted(out.rglob("*"), reverse=True):  # a folder comes after what lies in it
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):  # not empty: it stays
+                path.rmdir()
 
 
 def remove(paths: list[Path]) -> int:

@@ -107,8 +107,14 @@ def test_an_instance_map_is_one_unit_that_read_will_split(tmp_path: Path) -> Non
     write(tmp_path, {"images/a.png": PIXELS, "masks/a.png": PIXELS})
     units, _ = scan(Masks, tmp_path, "images/*.png", files="masks/*.png", per="instance", label="cell")
     (mask,) = objects(units)
-    assert (mask.locator, mask.qualifiers) == ("instances", {"per": "instance"})
-    assert mask.mask == RawMask("masks/a.png")
+    assert (mask.locator, mask.qualifiers) == ("instances", {})
+    assert mask.mask == RawMask("masks/a.png", per_instance=True)
+
+
+def test_the_background_that_the_card_states_goes_with_each_mask(tmp_path: Path) -> None:
+    write(tmp_path, {"images/a.png": PIXELS, "masks/a.png": PIXELS})
+    units, _ = scan(Masks, tmp_path, "images/*.png", files="masks/*.png", per="file", label="cell", background=255)
+    assert [mask.mask for mask in objects(units)] == [RawMask("masks/a.png", background=255)]
 
 
 def test_the_same_name_in_two_splits_is_the_one_of_the_same_split(tmp_path: Path) -> None:

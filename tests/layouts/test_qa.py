@@ -101,7 +101,7 @@ def test_a_record_without_image_question_or_answer_is_refused(tmp_path: Path) ->
 def test_the_details_of_refusals_hold_no_words_of_the_record(tmp_path: Path) -> None:
     units = read(tmp_path, '{"image":"a","question":"Is Mr Miller ill?","answer":["Miller","yes"]}')
     assert refusals(units) == [("row", "row 1", "invalid_row")]
-    assert "Miller" not in str(units)
+    assert not [unit for unit in units if isinstance(unit, Refused) and "Miller" in unit.refusal.detail]
 
 
 def test_records_in_tables_are_read_too(tmp_path: Path) -> None:

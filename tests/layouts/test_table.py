@@ -137,7 +137,7 @@ def test_each_state_of_a_cell_is_kept_and_another_cell_is_refused(tmp_path: Path
         (state, "Pneumonia", "pneumonia") for state in (State.PRESENT, State.ABSENT, State.UNCERTAIN, State.NOT_STATED)
     ]
     assert refusals(units) == [("row", "row 5", "unknown_state"), ("row", "row 6", "unknown_state")]
-    assert "mild" not in str(units)
+    assert not [unit for unit in units if isinstance(unit, Refused) and "mild" in unit.refusal.detail]
 
 
 def test_states_may_stand_without_quotes_on_the_card(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_numbers_truths_and_nulls_of_json_are_cells(tmp_path: Path) -> None:
     text = '{"image": 7, "a": true, "b": 1.0, "c": null, "d": NaN}'
     (unit,) = read(tmp_path, text, "a.jsonl")
     assert isinstance(unit, Record)
-    assert unit.columns == {"image": "7", "a": "true", "b": "1.0"}
+    assert unit.columns == {"image": "7", "a": "true", "b": "1", "c": "", "d": ""}
 
 
 def test_parquet_rows_are_cells_and_an_embedded_image_is_the_rows_own(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_parquet_rows_are_cells_and_an_embedded_image_is_the_rows_own(tmp_path: 
     records = [unit for unit in units if isinstance(unit, Record)]
     assert [record.image.name for record in records] == ["a.parquet/row=0", "a.parquet/row=1"]
     assert [annotation.label for annotation in said(units)] == ["nv", "mel"]
-    assert [record.columns.get("age") for record in records] == ["50.0", None]
+    assert [record.columns.get("age") for record in records] == ["50", ""]
     assert records[0].columns["taken"].startswith("1970-01-01 00:00:00")
     assert "image" not in records[0].columns
 
@@ -412,7 +412,7 @@ def test_a_gzipped_table_is_unpacked_and_a_damaged_one_refused(tmp_path: Path) -
 
 def test_a_missing_subject_is_no_subject(tmp_path: Path) -> None:
     units = read(tmp_path, "image,patient\na, p1\nb,NA\n", missing=["NA"])
-    assert [unit.columns.get("patient") for unit in units if isinstance(unit, Record)] == ["p1", None]
+    assert [unit.columns.get("patient") for unit in units if isinstance(unit, Record)] == ["p1", ""]
 
 
 def test_a_table_without_rows_says_nothing(tmp_path: Path) -> None:

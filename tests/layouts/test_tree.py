@@ -211,11 +211,12 @@ def found(answer: Entry | Refusal) -> str | Reason:
         ("train/a.jpg", "", "train/a.png"),
         ("valid/a", "", "valid/a.png"),
         ("https://example.org/images/train/a.png", "", "train/a.png"),
-        ("root/train/a.png", "", "train/a.png"),
+        ("root/train/a.png", "", Reason.MISSING_FILE),
+        ("/home/somebody/else/a.png", "", Reason.MISSING_FILE),
         ("/home/somebody/data/train/a.png", "", "train/a.png"),
-        ("C:\\Users\\somebody\\only.png", "", "train/deep/only.png"),
+        ("C:\\Users\\somebody\\deep\\only.png", "", "train/deep/only.png"),
         ("a.png", "", Reason.AMBIGUOUS_IMAGE),
-        ("/home/somebody/a.png", "", Reason.AMBIGUOUS_IMAGE),
+        ("/home/somebody/only.png", "", Reason.MISSING_FILE),
         ("test/a.png", "", Reason.MISSING_FILE),
         ("b.png", "", Reason.MISSING_FILE),
         ("", "", Reason.MISSING_FILE),
@@ -241,6 +242,30 @@ def test_the_number_at_the_end_of_a_uid_is_not_an_extension() -> None:
     assert found(images.resolve("1.2.3")) is Reason.MISSING_FILE
 
 
+def test_a_file_name_in_another_folder_of_another_machine_is_another_image() -> None:
+    images = index("valid/1.png", "valid/2.png")
+    assert found(images.resolve("/home/me/ds/valid/1.png")) == "valid/1.png"
+    assert found(images.resolve("/home/me/ds/train/1.png")) is Reason.MISSING_FILE
+    assert found(images.resolve("train/2.png")) is Reason.MISSING_FILE
+
+
+def test_only_an_absolute_name_means_an_image_in_the_root_itself() -> None:
+    images = index("1.png")
+    assert found(images.resolve("left/1.png")) is Reason.MISSING_FILE
+    assert found(images.resolve("https://example.org/1.png")) == "1.png"
+
+
+def test_of_images_that_share_an_ending_the_whole_path_is_meant() -> None:
+    images = index("valid/1.png", "x/valid/1.png")
+    assert found(images.resolve("/b/valid/1.png")) == "valid/1.png"
+    assert found(images.resolve("/b/x/valid/1.png")) == "x/valid/1.png"
+
+
+def test_the_images_that_an_ambiguous_name_fits_are_told() -> None:
+    images = index("a/1.png", "b/1.png", "b/2.png")
+    assert [entry.name for entry in images.candidates("1.png") if isinstance(entry, Entry)] == ["a/1.png", "b/1.png"]
+
+
 def test_a_stem_that_fits_two_images_is_ambiguous() -> None:
     assert found(index("a.png", "a.jpg").resolve("a")) is Reason.AMBIGUOUS_IMAGE
 
@@ -258,5 +283,6 @@ def test_members_of_archives_are_found_like_files() -> None:
 def test_many_images_of_one_file_name_are_found_by_their_folders() -> None:
     images = ImageIndex([Entry(f"case{number}/source.jpg", None, 1) for number in range(20_000)])
     assert all(
-        found(images.resolve(f"imgs/case{number}/source.jpg")) == f"case{number}/source.jpg" for number in range(20_000)
+        found(images.resolve(f"/data/imgs/case{number}/source.jpg")) == f"case{number}/source.jpg"
+        for number in range(20_000)
     )

@@ -1,5 +1,7 @@
 """`curate check` finds every altered byte, and a reader that meets one says so plainly."""
 
+import hashlib
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,14 +9,15 @@ from pathlib import Path
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from curate.check import check
+from curate.check import MAX_RECORDS, _sample, check
 from curate.errors import CurateError, StoreError
 from curate.schema import CATALOG_TABLES, TABLES
 from curate.store.parquet import read_table
-from curate.store.part import Sidecars, encode_sidecar
-from tests.crash.small import KILLS, World, curate, small_world, tree
+from curate.store.part import Part, Sidecars, encode_sidecar
+from tests.crash.small import CARD, KILLS, World, curate, small_world, tree
 
 FLIPS = 16 * KILLS
 """Bits flipped in each file, one at a time."""
@@ -94,6 +97,47 @@ def test_a_sidecar_of_another_build_is_found(built: Path) -> None:
             assert is_noticed(built), f"{name} of another build went unseen"
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("annotations", "annotation_id", "no digest"),
+        ("assets", "image_sha256", "0" * 63),
+        ("groups", "asset_id", "image one"),
+    ],
+)
+def test_a_row_that_is_no_record_of_its_table_is_found(built: Path, table: str, column: str, value: str) -> None:
+    """Written by a build that went astray: digests and sidecar agree with it."""
+    sidecar = Sidecars(built).need(Part("catalog"))
+    (file,) = sidecar.of(table)
+    rows = read_table(built, [file], CATALOG_TABLES[table])
+    astray = pa.array([value, *rows.column(column).to_pylist()[1:]], pa.string())
+    path = built / file.name
+    with damaged(path, path.read_bytes()):
+        rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), astray)
+        pq.write_table(rows.cast(CATALOG_TABLES[table]), path)
+        data = path.read_bytes()
+        forged = msgspec.structs.replace(file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        files = tuple(forged if each == file else each for each in sidecar.files)
+        with damaged(built / sidecar.part.sidecar_path, encode_sidecar(msgspec.structs.replace(sidecar, files=files))):
+            found = [finding for finding in check(built).findings if finding.check == "record"]
+    assert [finding.subject for finding in found] == [table]
+    assert "1 do not fit" in found[0].message
+
+
+def test_every_kind_of_record_is_looked_at(built: Path) -> None:
+    checked = check(built).checked
+    assert checked["records of pairs"] > 0
+    assert {f"records of {table}" for table in CATALOG_TABLES} <= set(checked)
+
+
+def test_of_a_large_table_about_as_many_rows_are_looked_at_and_always_the_same() -> None:
+    rows = 1_000_000
+    chosen = [number for start in range(0, rows, 50_000) for number in _sample(start, 50_000, rows)]
+    assert abs(len(chosen) / MAX_RECORDS - 1) < 0.01
+    assert chosen == list(_sample(0, rows, rows))
+    assert list(_sample(0, 5, 5)) == [0, 1, 2, 3, 4]
+
+
 def test_a_reader_of_a_damaged_table_says_so_plainly_or_gives_rows_of_its_schema(built: Path) -> None:
     """Page checksums guard the rows; a damaged footer is a `StoreError` too, never another exception."""
     refused = 0
@@ -151,3 +195,16 @@ def test_a_build_that_meets_an_altered_sidecar_says_what_to_remove(built: Path, 
     path.unlink()
     assert world.build().code == 0
     assert {kept: digest for kept, digest in tree(built).items() if not kept.startswith("checks/")} == before
+
+
+def test_a_number_in_the_name_of_a_disease_or_modality_needs_no_proof(tmp_path: Path) -> None:
+    world = small_world(tmp_path, images=6)
+    labels = (world.data / "labels.csv").read_text()
+    (world.data / "labels.csv").write_text(labels.replace("anaemia", "COVID-19").replace("healthy", "type 2 diabetes"))
+    unnamed = {key: value for key, value in CARD["labels"][0].items() if key != "concepts"}
+    world.write_card(labels=[unnamed], modality="T2-weighted MRI", ignores=["boxes.csv"])
+    world.write_recipe(tasks=["label_caption", "closed_vqa", "open_vqa"])
+    assert world.build().code == 0
+    sql = "SELECT count(*) AS n FROM pairs WHERE list_last(messages).content LIKE '%T2-weighted%'"
+    assert json.loads(curate("query", world.out(), sql, "--json").stdout)[0]["n"] > 0
+    assert check(world.out()).ok
