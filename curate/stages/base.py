@@ -11,8 +11,8 @@ import msgspec
 
 from curate.card import Card
 from curate.corpus import Corpus, ProjectKey
-from curate.layouts.archives import ArchiveError
-from curate.schema import CATALOG_TABLES, TABLES, Reason, Refusal, identity
+from curate.layouts.archives import refusal_of
+from curate.schema import CATALOG_TABLES, TABLES, Reason, identity
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
@@ -164,10 +164,3 @@ def _schema_digest(table: str, *, catalog: bool) -> str:
 def digest_of(values: Iterable[object]) -> str:
     """One digest over many values, in the order given."""
     return identity(*values)
-
-
-def refusal_of(problem: OSError) -> Refusal:
-    """Why a source file's bytes could not be had: as the archive says it, or as the operating system does."""
-    if isinstance(problem, ArchiveError):
-        return problem.refusal
-    return Refusal(Reason.UNREADABLE_FILE, problem.strerror or type(problem).__name__)

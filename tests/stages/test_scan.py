@@ -51,7 +51,7 @@ class Scanned:
         return sorted(row["reason"] for row in self.rejects if row["unit"] == unit)
 
 
-def scan(root: Path, files: Mapping[str, str | bytes], limit: int | None = None, **card: Any) -> Scanned:
+def scan(root: Path, files: Mapping[str, Any], limit: int | None = None, **card: Any) -> Scanned:
     write(root / "data" / "example", files)
     said = {**CARD, "images": {"glob": "**/*.png"}, **card}
     (root / "card.yaml").write_text(yaml.safe_dump(said))
