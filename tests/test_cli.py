@@ -254,7 +254,15 @@ def test_data_that_are_not_there_or_hold_nothing_are_told_as_such(tmp_path: Path
     world.data.mkdir()
     answer = world.build()
     assert answer.code == 1
-    assert "no file matches the card's images (images/*.png)" in answer.stdout
+    assert "'labels.csv' matches no file" in answer.stderr
+
+
+def test_labels_without_any_image_are_told_as_such(tmp_path: Path) -> None:
+    world = small_world(tmp_path, images=1)
+    shutil.rmtree(world.data / "images")
+    answer = world.build()
+    assert answer.code == 1
+    assert "no file matches the card's images (images/*.png), or each was refused" in answer.stdout
     assert answer.stdout.splitlines()[-1].startswith("FAILED")
 
 
@@ -345,7 +353,7 @@ def test_a_limit_takes_so_many_images_and_says_what_it_left(tmp_path: Path) -> N
     assert world.build("out", "--limit", "3").code == 0
     assert parsed("query", world.out(), "SELECT count(*) AS n FROM assets") == [{"n": 3}]
     rows = parsed("rejects", world.out(), "--list")
-    assert sum(row["reason"] == "over_limit" for row in rows) == 5
+    assert sum((row["unit"], row["reason"]) == ("image", "over_limit") for row in rows) == 5
 
 
 def test_an_output_of_another_recipe_is_left_alone(world: World, tmp_path: Path) -> None:

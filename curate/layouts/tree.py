@@ -365,9 +365,10 @@ class ImageIndex:
         """The image that `name` means in a label file of the virtual folder `near`.
 
         In this order, the first that fits exactly one image: the path below the root; the path below `near`; the only
-        image whose path ends with the whole name; the same three with the extension left out. A URL or an absolute name
-        of another machine may also end with the image's whole path, or share at least its parent folder and file name
-        with one image alone. A name that climbs out of the root is refused as `outside_root`.
+        image whose path ends with the whole name, or with whose whole path (folders included) the name ends; the same
+        with the extension left out. A URL or an absolute name of another machine may also share at least its parent
+        folder and file name with one image alone, or mean an image in the root itself. A name that climbs out of the
+        root is refused as `outside_root`.
         """
         found = self.candidates(name, near, _SEVERAL)
         if isinstance(found, Refusal):
@@ -431,8 +432,10 @@ class _Names:
         if "/" not in name:
             return [entry for _, entry in near[:at_most]]
         ending = [entry for path, entry in near if path == name or path.endswith(f"/{name}")]
-        if ending or not absolute:
+        if ending:
             return ending
+        if not absolute:
+            return [entry for path, entry in near if "/" in path and f"/{name}".endswith(f"/{path}")]
         # Two segments in common at least: the same file name in another folder is another image. In the root there is
         # no folder to compare.
         shared = [((_shared_segments(path, name), f"/{name}".endswith(f"/{path}")), entry) for path, entry in near]

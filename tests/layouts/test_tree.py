@@ -211,7 +211,7 @@ def found(answer: Entry | Refusal) -> str | Reason:
         ("train/a.jpg", "", "train/a.png"),
         ("valid/a", "", "valid/a.png"),
         ("https://example.org/images/train/a.png", "", "train/a.png"),
-        ("root/train/a.png", "", Reason.MISSING_FILE),
+        ("root/train/a.png", "", "train/a.png"),
         ("/home/somebody/else/a.png", "", Reason.MISSING_FILE),
         ("/home/somebody/data/train/a.png", "", "train/a.png"),
         ("C:\\Users\\somebody\\deep\\only.png", "", "train/deep/only.png"),
