@@ -12,19 +12,15 @@ import msgspec
 
 from curate.geometry import POINT_CONVENTIONS, Convention
 from curate.layouts.base import Context, LayoutOptions, RawAnnotation, Record, Refused
+from curate.layouts.lines import label_files, scan_lines
 from curate.layouts.objects import (
     Names,
-    StemIndex,
     class_label,
     labelled,
-    names_file,
     number,
-    object_unit,
-    read_lines,
-    read_names,
 )
 from curate.layouts.tree import Entry
-from curate.schema import Kind, Reason, Refusal, State, Unit
+from curate.schema import Kind, Reason, Refusal, State
 
 __all__ = ["Points", "PointsOptions"]
 
@@ -58,7 +54,7 @@ class Points:
 
     def label_files(self, context: Context) -> list[Entry]:
         """The text files and the file of names, sorted."""
-        return sorted({*_point_files(context), *_names_files(context)})
+        return label_files(context, _options(context).names)
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
         """Per text file one record that covers its image, then its points. A line that repeats `columns` is a header.
@@ -67,36 +63,20 @@ class Points:
             DataError: the card's file of names is not there or holds none.
         """
         options = _options(context)
-        names = read_names(context, options.names)
-        images = StemIndex(context.images, swap=("labels", "images"))
-        for entry in _point_files(context):
-            lines = read_lines(context, entry)
-            if isinstance(lines, Refusal):
-                yield Refused(Unit.FILE, entry.key, "", lines)
-                continue
-            image = images.refer(entry)
-            yield Record(Unit.FILE, entry.key, "", image)
-            for position, line in lines:
-                cells = [cell.strip() for cell in line.split(options.separator)]
-                if position == 1 and cells == options.columns:
-                    continue
-                locator = f"line {position}"
-                yield object_unit(entry, locator, image, _point(context, cells, locator, names))
+
+        def parse(
+            position: int, line: str, locator: str, names: Mapping[str, str] | None
+        ) -> RawAnnotation | Refusal | None:
+            cells = [cell.strip() for cell in line.split(options.separator)]
+            is_header = position == 1 and cells == options.columns
+            return None if is_header else _point(context, cells, locator, names)
+
+        return scan_lines(context, options.names, parse)
 
 
 def _options(context: Context) -> PointsOptions:
     assert isinstance(context.options, PointsOptions)
     return context.options
-
-
-def _names_files(context: Context) -> list[Entry]:
-    file = names_file(context, _options(context).names)
-    return [] if file is None else [file]
-
-
-def _point_files(context: Context) -> list[Entry]:
-    names = _names_files(context)
-    return [entry for entry in context.tree.match(context.labels.files) if entry not in names]
 
 
 def _point(

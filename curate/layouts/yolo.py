@@ -10,19 +10,15 @@ from typing import ClassVar, Final
 
 from curate.geometry import Convention
 from curate.layouts.base import Context, LayoutOptions, RawAnnotation, Record, Refused
+from curate.layouts.lines import label_files, scan_lines
 from curate.layouts.objects import (
     Names,
-    StemIndex,
     class_label,
     labelled,
-    names_file,
     number,
-    object_unit,
-    read_lines,
-    read_names,
 )
 from curate.layouts.tree import Entry
-from curate.schema import Kind, Reason, Refusal, Unit
+from curate.schema import Kind, Reason, Refusal
 
 __all__ = ["FRACTION_SLACK", "Yolo", "YoloOptions"]
 
@@ -49,7 +45,7 @@ class Yolo:
 
     def label_files(self, context: Context) -> list[Entry]:
         """The text files and the file of names, sorted."""
-        return sorted({*_object_files(context), *_names_files(context)})
+        return label_files(context, _options(context).names)
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
         """Per text file one record that covers its image, then its objects.
@@ -57,33 +53,16 @@ class Yolo:
         Raises:
             DataError: the card's file of names is not there or holds none.
         """
-        names = read_names(context, _options(context).names)
-        images = StemIndex(context.images, swap=("labels", "images"))
-        for entry in _object_files(context):
-            lines = read_lines(context, entry)
-            if isinstance(lines, Refusal):
-                yield Refused(Unit.FILE, entry.key, "", lines)
-                continue
-            image = images.refer(entry)
-            yield Record(Unit.FILE, entry.key, "", image)
-            for position, line in lines:
-                locator = f"line {position}"
-                yield object_unit(entry, locator, image, _object(context, line.split(), locator, names))
+
+        def parse(_: int, line: str, locator: str, names: Mapping[str, str] | None) -> RawAnnotation | Refusal:
+            return _object(context, line.split(), locator, names)
+
+        return scan_lines(context, _options(context).names, parse)
 
 
 def _options(context: Context) -> YoloOptions:
     assert isinstance(context.options, YoloOptions)
     return context.options
-
-
-def _names_files(context: Context) -> list[Entry]:
-    file = names_file(context, _options(context).names)
-    return [] if file is None else [file]
-
-
-def _object_files(context: Context) -> list[Entry]:
-    names = _names_files(context)
-    return [entry for entry in context.tree.match(context.labels.files) if entry not in names]
 
 
 def _object(
