@@ -124,12 +124,8 @@ def judge(ledger: Ledger, corpus: Corpus) -> tuple[Shortfall, ...]:
             if met != wanted:
                 found.append(Shortfall(source.id, f"expects {wanted} {unit}s, met {met}"))
         found += _over_limit(ledger, source.id, card.expected_rejects, corpus.recipe.limits.rejects)
-        lines = [
-            line for line in ledger.lines if (line.stage, line.source, line.unit) == ("scan", source.id, Unit.IMAGE)
-        ]
-        if not any(line.n_used for line in lines):
-            globs = ", ".join(card.images.globs)
-            found.append(Shortfall(source.id, f"no file matches the card's images ({globs}), or each was refused"))
+        if ledger.met(source.id, Unit.IMAGE) == 0:
+            found.append(Shortfall(source.id, f"no file matches the card's images ({', '.join(card.images.globs)})"))
     return tuple(found)
 
 

@@ -194,6 +194,7 @@ def main() -> None:
     jobs = sys.stdin.buffer
     wire = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a killed child would lose what it printed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a child in mid-commit is killed, which is safe
     hello = _read(jobs)
     if hello is None:
