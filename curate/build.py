@@ -26,6 +26,9 @@ from curate.terms import check_terms
 
 __all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
 
+_WHOLE_STAGES: Final = ("group", "catalog")
+"""The stages of one part for the whole corpus."""
+
 _SERVED: Final = {True: ("scan", "read"), False: ("group", "draft", "verify", "catalog")}
 """The stages that a worker under limits, or without, will be asked for."""
 
@@ -137,15 +140,11 @@ def _wanted(stage: Stage, run: Run, found: list[Planned]) -> list[Part]:
     unscanned = {
         planned.part.source for planned in found if planned.part.stage == "scan" and planned.state == "missing"
     }
-    if not unscanned or WHOLE in {part.source for part in _whole_parts(stage)}:
+    if not unscanned or stage.name in _WHOLE_STAGES:
         return stage.parts(run)
     scanned = tuple(source for source in run.corpus.sources if source.id not in unscanned)
     known = Run(msgspec.structs.replace(run.corpus, sources=scanned), run.key, run.out, run.sidecars, run.freshness)
     return sorted([*stage.parts(known), *(Part(stage.name, source) for source in unscanned)])
-
-
-def _whole_parts(stage: Stage) -> list[Part]:
-    return [Part(stage.name)] if stage.name in ("group", "catalog") else []
 
 
 def _stands_on(part: Part, upstream: Part) -> bool:

@@ -19,7 +19,7 @@ from curate.errors import StoreError
 from curate.invariants import INVARIANTS
 from curate.recipe import Recipe
 from curate.records import RECORDS, closed_words, record_validator
-from curate.schema import CATALOG_TABLES, TABLES
+from curate.schema import CATALOG_TABLES, TABLES, item_key
 from curate.stages import Stage, stages
 from curate.stages.base import Run
 from curate.stages.read import rehash
@@ -271,7 +271,7 @@ def _check_sources(run: Run, sidecars: list[Sidecar]) -> tuple[int, list[Finding
         for row, now in rehash(run, sidecar):
             count += 1
             if row["sha256"] != now:
-                key = row["path"] if row["member"] is None else f"{row['path']}!{row['member']}"
+                key = item_key(row["path"], row["member"])
                 findings.append(
                     Finding(
                         "source", key, f"was {row['sha256'][:12]}… when {sidecar.part} was built, is {now[:12]}… now"

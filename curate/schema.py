@@ -51,6 +51,7 @@ __all__ = [
     "Verdict",
     "World",
     "identity",
+    "item_key",
 ]
 
 
@@ -259,6 +260,11 @@ def identity(*fields: object) -> str:
 
 def _required(name: str, dtype: pa.DataType) -> pa.Field:
     return pa.field(name, dtype, nullable=False)
+
+
+def item_key(path: str, member: str | None = None) -> str:
+    """How a file, or a member of one, is called in every table: `path` or `path!member`."""
+    return path if member is None else f"{path}!{member}"
 
 
 STRINGS = pa.list_(pa.string())

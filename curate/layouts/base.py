@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import msgspec
 
 from curate.card import Card, LabelSet, Struct
-from curate.layouts.tree import Entry, ImageIndex, Tree, item_key
-from curate.schema import Kind, Refusal, State, Unit
+from curate.layouts.tree import Entry, ImageIndex, Tree
+from curate.schema import Kind, Refusal, State, Unit, item_key
 
 if TYPE_CHECKING:
     from curate.images.dicom import Header

@@ -70,8 +70,7 @@ class Qa:
         """Every record of every file; one without an image, a question or an answer is refused."""
         options = cast(QaOptions, context.options)
         images = RowImages(options.image, options.image_by, missing_cells(""))
-        if options.image_by == "name":
-            images = images.knowing(context, self._readings(context, options))
+        images = images.knowing(context, self._readings(context, options))
         for entry, reading in self._readings(context, options):
             if isinstance(reading, Refusal):
                 yield Refused(Unit.FILE, entry.key, "", reading)

@@ -50,7 +50,9 @@ class RowImages:
             raise Broken(Reason.AMBIGUOUS_IMAGE, "rows give several full names that end with this file name")
 
     def knowing(self, context: Context, readings: Iterable[tuple[Entry, Reading | Refusal]]) -> "RowImages":
-        """The same with the file names that several full names of these rows share."""
+        """The same with the file names that several full names of these rows share; by path, no row is looked at."""
+        if self.by != "name":
+            return self
         full_names: dict[str, set[str]] = {}
         file_names: dict[str, set[str]] = {}
         index = context.image_index()

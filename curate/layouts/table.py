@@ -103,8 +103,7 @@ class Table:
         options = cast(TableOptions, context.options)
         unit = Unit.ROW if options.box is None and options.point is None else Unit.OBJECT
         images = RowImages(options.image, options.image_by, missing_cells(options.missing))
-        if options.image_by == "name":
-            images = images.knowing(context, self._readings(context, options))
+        images = images.knowing(context, self._readings(context, options))
         for entry, reading in self._readings(context, options):
             if isinstance(reading, Refusal):
                 yield Refused(Unit.FILE, entry.key, "", reading)

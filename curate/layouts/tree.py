@@ -31,7 +31,7 @@ from curate.layouts.archives import (
     row_number,
 )
 from curate.layouts.globs import compile_patterns, compile_template, reaches_into
-from curate.schema import Reason, Refusal
+from curate.schema import Reason, Refusal, item_key
 
 __all__ = ["ArchiveError", "Entry", "ImageIndex", "Reader", "Tree", "in_order", "item_key"]
 
@@ -39,11 +39,6 @@ MAX_FILE_BYTES: Final = 2 << 30
 """What a reader holds in memory at once, unless told otherwise."""
 
 _OPEN_FILES = 8
-
-
-def item_key(path: str, member: str | None = None) -> str:
-    """How a file, or a member of one, is called in every table: `path` or `path!member`."""
-    return path if member is None else f"{path}!{member}"
 
 
 @total_ordering
@@ -190,7 +185,7 @@ def _members(root: Path, file: Entry) -> tuple[list[Entry] | None, list[tuple[st
     try:
         with closing(open_archive(root / file.path)) as archive:
             members = [Entry(file.path, member.name, member.bytes) for member in archive.members]
-            return members, [(f"{file.path}!{name}", refusal) for name, refusal in archive.refusals]
+            return members, [(item_key(file.path, name), refusal) for name, refusal in archive.refusals]
     except OSError as problem:
         return None, [(file.key, refusal_of(problem))]
 

@@ -1,12 +1,25 @@
 """catalog: everything but pixels in a few files that DuckDB and Polars open; joins split, licence and the ledger."""
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.schema import ANNOTATIONS, ASSETS, CATALOG_TABLES, FILES, GROUPS, PAIRS, PARTS, REJECTS, STRINGS, TABLES
+from curate.schema import (
+    ANNOTATIONS,
+    ASSETS,
+    CATALOG_TABLES,
+    FILES,
+    GROUPS,
+    PAIRS,
+    PARTS,
+    REJECTS,
+    STRINGS,
+    TABLES,
+    item_key,
+)
 from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
 from curate.stages.group import read_sidecars
 from curate.store.commit import PartWriter
@@ -53,11 +66,16 @@ class CatalogStage:
         """Copy each table bucket by bucket, with the bucket's slice of `groups` beside it."""
         groups = read_table(run.out, run.sidecars.need(Part("group")).of("groups"), GROUPS)
         writer.write("groups", groups)
-        start = 0
+        start, source = 0, ""
+        labels: dict[str, str] = {}
         for sidecar in read_sidecars(run):
             beat(str(sidecar.part))
             assets = read_table(run.out, sidecar.of("assets"), ASSETS)
-            bucket = _Bucket(run, sidecar, assets, groups.slice(start, assets.num_rows))
+            if sidecar.source != source:  # the buckets of a source follow one another
+                source = sidecar.source
+                labels = _file_digests(run, run.sidecars.need(Part("scan", source)))
+            digests = ChainMap(_file_digests(run, sidecar), labels)
+            bucket = _Bucket(assets, groups.slice(start, assets.num_rows), _terms(run, source), digests)
             start += assets.num_rows
             writer.write("assets", bucket.assets_joined())
             for table in iter_tables(run.out, sidecar.of("annotations"), ANNOTATIONS):
@@ -115,19 +133,20 @@ def ledger_rows(sidecars: Sequence[Sidecar]) -> list[dict[str, Any]]:
     ]
 
 
+def _file_digests(run: Run, built: Sidecar) -> dict[str, str]:
+    """Item key -> digest of every source file that a part read."""
+    rows = read_table(run.out, built.of("files"), FILES).to_pylist()
+    return {item_key(row["path"], row["member"]): row["sha256"] for row in rows}
+
+
 class _Bucket:
     """What is joined to the rows of one bucket: its slice of `groups`, the source's terms, the digests of its files."""
 
-    def __init__(self, run: Run, sidecar: Sidecar, assets: pa.Table, place: pa.Table) -> None:
+    def __init__(self, assets: pa.Table, place: pa.Table, terms: list[str], digests: Mapping[str, str]) -> None:
         self._assets = assets
         self._place = place
-        self._licence, self._terms = _terms(run, sidecar.source)
-        scan = run.sidecars.need(Part("scan", sidecar.source))
-        self._digests = {
-            row["path"] if row["member"] is None else f"{row['path']}!{row['member']}": row["sha256"]
-            for built in (scan, sidecar)
-            for row in read_table(run.out, built.of("files"), FILES).to_pylist()
-        }
+        self._licence, self._terms = terms
+        self._digests = digests
         ids, contents = assets.column("asset_id").to_pylist(), assets.column("content_sha256").to_pylist()
         self._rests_on: dict[str, str] = dict(zip(ids, contents, strict=True))  # asset or annotation -> file digest
 
