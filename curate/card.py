@@ -70,6 +70,10 @@ class Images(Struct, frozen=True):
     keep_metadata: bool = False  # the card vouches for EXIF and text segments; else they are stripped losslessly
     exif_rotated: bool = False  # the labels were drawn after EXIF rotation
     header: dict[str, str] = {}  # asset column -> DICOM keyword: {modality: Modality, view: ViewPosition}
+    form: Literal["image", "volume", "slide", "video"] | None = None
+    """What becomes of a file. Null: what its bytes say, a raster where they may be several things. `volume` puts the
+    DICOM files of one series together, and a header with its data file."""
+    rescale_unit: str | None = None  # unit of the values of volumes whose format cannot state one, vouched for here
 
     def __post_init__(self) -> None:
         for column in self.header:
@@ -173,7 +177,9 @@ class Card(Struct, frozen=True):
     @property
     def hides_paths(self) -> bool:
         """True where paths below the data root may name a person, so that tables carry tokens instead."""
-        return self.reads_headers if self.paths_identify is None else self.paths_identify
+        if self.paths_identify is not None:
+            return self.paths_identify
+        return self.reads_headers or self.images.form == "volume"
 
 
 LABEL_SET_KEYS = frozenset(LabelSet.__struct_fields__) - {"options"}

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from curate.corpus import described
 from curate.errors import StoreError, UsageError
-from curate.schema import CATALOG_TABLES, IMAGES
+from curate.schema import CATALOG_TABLES, IMAGES, VIDEOS
 from curate.store.part import Part, Sidecars
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "catalog_files", "connect", "open_catalog", "query"]
 
+_WITH_BYTES: Final = {"images": IMAGES, "videos": VIDEOS}
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A built corpus as Polars lazy frames, one per table of the catalog; `images` too, which is not byte-free."""
+    """A built corpus as Polars lazy frames, one per table of the catalog; `images` and `videos` hold bytes too."""
 
     assets: "polars.LazyFrame"
     annotations: "polars.LazyFrame"
@@ -29,10 +31,11 @@ class Catalog:
     rejects: "polars.LazyFrame"
     parts: "polars.LazyFrame"
     images: "polars.LazyFrame"
+    videos: "polars.LazyFrame"
 
 
 def catalog_files(out: Path) -> dict[str, list[Path]]:
-    """The committed files of each table, `images` included.
+    """The committed files of each table, those of `images` and `videos` included.
 
     Raises:
         UsageError: the folder holds no corpus, or one whose catalog is not built yet.
@@ -45,8 +48,8 @@ def catalog_files(out: Path) -> dict[str, list[Path]]:
             f"{out} has no catalog yet; run `curate build` to the end, or `curate status {out}` to see how far it is"
         )
     files = {table: [out / file.name for file in catalog.of(table)] for table in CATALOG_TABLES}
-    files["images"] = [out / file.name for sidecar in sidecars.listed("read") for file in sidecar.of("images")]
-    return files
+    reads = sidecars.listed("read")
+    return files | {table: [out / file.name for one in reads for file in one.of(table)] for table in _WITH_BYTES}
 
 
 def open_catalog(out: str | Path) -> Catalog:
@@ -83,7 +86,7 @@ def _make_views(connection: "duckdb.DuckDBPyConnection", out: Path) -> None:
 
 
 def _schema(table: str) -> pa.Schema:
-    return IMAGES if table == "images" else CATALOG_TABLES[table]
+    return _WITH_BYTES[table] if table in _WITH_BYTES else CATALOG_TABLES[table]
 
 
 def query(out: Path, sql: str) -> "duckdb.DuckDBPyRelation":

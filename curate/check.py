@@ -25,6 +25,7 @@ from curate.stages.base import Run
 from curate.stages.read import rehash
 from curate.store.freshness import Freshness, cache_folder
 from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, Sidecars, decode_sidecar
+from curate.store.trees import digest_of_tree
 
 if TYPE_CHECKING:
     import duckdb
@@ -137,6 +138,9 @@ def _sidecars(out: Path, findings: list[Finding]) -> list[Sidecar]:
 
 def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
     path = out / file.name
+    if file.table not in TABLES and file.table not in CATALOG_TABLES:
+        yield from _check_tree(path, part, file)
+        return
     digest = hashlib.sha256()
     try:
         with path.open("rb") as handle:
@@ -159,6 +163,18 @@ def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
         yield Finding("schema", file.name, f"its columns are not those of the table {file.table} in this version")
     if parquet.metadata.num_rows != file.rows:
         yield Finding("rows", file.name, f"holds {parquet.metadata.num_rows} rows, the sidecar says {file.rows}")
+
+
+def _check_tree(path: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
+    """A volume is a folder: its digest is that of every file in it, so that a chunk that is gone or altered shows."""
+    try:
+        digest, _, count = digest_of_tree(path)
+    except (OSError, StoreError) as problem:
+        yield Finding("file", file.name, f"cannot be read: {problem}; build again")
+        return
+    if (digest, count) != (file.sha256, file.rows):
+        found = f"{count} files of digest {digest[:12]}…, the sidecar of {part} says {file.rows} of {file.sha256[:12]}…"
+        yield Finding("digest", file.name, f"{found}; remove the folder and build again")
 
 
 def _check_chain(out: Path) -> Iterator[Finding]:

@@ -31,12 +31,28 @@ INVARIANTS: Final[dict[str, str]] = {
         SELECT asset_id FROM assets ANTI JOIN groups USING (asset_id)""",
     "every place has its asset": """
         SELECT asset_id FROM groups ANTI JOIN assets USING (asset_id)""",
-    "every asset has its bytes": """
-        SELECT asset_id FROM assets ANTI JOIN images USING (asset_id)""",
+    "every asset has its bytes, or its volume": """
+        SELECT asset_id FROM assets ANTI JOIN images USING (asset_id) ANTI JOIN videos USING (asset_id)
+        WHERE volume IS NULL""",
     "all bytes have their asset": """
-        SELECT asset_id FROM images ANTI JOIN assets USING (asset_id)""",
+        SELECT asset_id FROM (SELECT asset_id FROM images UNION ALL SELECT asset_id FROM videos)
+        ANTI JOIN assets USING (asset_id)""",
     "no bytes are null": """
-        SELECT coalesce(asset_id, 'unknown') FROM images WHERE asset_id IS NULL OR image.bytes IS NULL""",
+        SELECT coalesce(asset_id, 'unknown') FROM images WHERE asset_id IS NULL OR image.bytes IS NULL
+        UNION ALL
+        SELECT coalesce(asset_id, 'unknown') FROM videos WHERE asset_id IS NULL OR video.bytes IS NULL""",
+    "what is cut or drawn names an asset of its own item": """
+        SELECT a.asset_id FROM assets AS a
+        LEFT JOIN assets AS b ON b.asset_id = coalesce(a.derived_from, a.rendering_of)
+        WHERE coalesce(a.derived_from, a.rendering_of) IS NOT NULL
+        AND (b.asset_id IS NULL OR b.source <> a.source OR b.item_key <> a.item_key)""",
+    "a rendering has the raster that it shows": """
+        SELECT a.asset_id FROM assets AS a JOIN assets AS b ON b.asset_id = a.rendering_of
+        WHERE a.width <> b.width OR a.height <> b.height""",
+    "an affine belongs to its spacing": """
+        SELECT asset_id FROM assets WHERE affine_lps IS NOT NULL AND spacing_mm IS NOT NULL AND NOT (
+        abs(sqrt(affine_lps[1] ** 2 + affine_lps[5] ** 2 + affine_lps[9] ** 2) - list_last(spacing_mm))
+        < 1e-3 * list_last(spacing_mm))""",
     "an asset is there once": """
         SELECT asset_id FROM assets GROUP BY asset_id HAVING count(*) > 1""",
     "an annotation is there once": """
@@ -56,19 +72,25 @@ INVARIANTS: Final[dict[str, str]] = {
         OR frame IS NULL AND (polygons IS NOT NULL OR mask IS NOT NULL)""",
     "a box lies on its raster": """
         SELECT annotation_id FROM annotations JOIN assets USING (asset_id)
-        WHERE box IS NOT NULL AND NOT (len(box) = 4 AND box[1] >= 0 AND box[2] >= 0
+        WHERE box IS NOT NULL AND annotations.frame = 'raster' AND NOT (len(box) = 4 AND box[1] >= 0 AND box[2] >= 0
         AND box[1] < box[3] AND box[2] < box[4] AND box[3] <= width AND box[4] <= height)""",
+    "a box lies in its volume": """
+        SELECT annotation_id FROM annotations JOIN assets USING (asset_id)
+        WHERE box IS NOT NULL AND annotations.frame = 'volume' AND NOT (len(box) = 6
+        AND box[1] >= 0 AND box[2] >= 0 AND box[3] >= 0 AND box[1] < box[4] AND box[2] < box[5] AND box[3] < box[6]
+        AND box[4] <= width AND box[5] <= height AND box[6] <= depth)""",
     "a point lies on its raster": """
         SELECT annotation_id FROM annotations JOIN assets USING (asset_id)
         WHERE point IS NOT NULL AND NOT
         (len(point) = 2 AND point[1] BETWEEN 0 AND width AND point[2] BETWEEN 0 AND height)""",
-    "a mask has its asset's raster": """
+    "a mask has its asset's raster, or its volume's grid": """
         SELECT annotation_id FROM annotations JOIN assets USING (asset_id)
         WHERE mask IS NOT NULL AND NOT (mask.width = assets.width AND mask.height = assets.height
-        AND list_sum(mask.counts) = assets.width::BIGINT * assets.height)""",
+        AND mask.depth IS NOT DISTINCT FROM if(annotations.frame = 'volume', assets.depth, NULL)
+        AND list_sum(mask.counts) = assets.width::BIGINT * assets.height * coalesce(mask.depth, 1))""",
     "a spacing is positive or unknown": """
         SELECT asset_id FROM assets WHERE spacing_mm IS NOT NULL
-        AND NOT (len(spacing_mm) = 2 AND spacing_mm[1] > 0 AND spacing_mm[2] > 0)""",
+        AND NOT (len(spacing_mm) = if(form = 'volume', 3, 2) AND list_min(spacing_mm) > 0)""",
     "a shape states no absence": """
         SELECT annotation_id FROM annotations
         WHERE state = 'absent' AND kind IN ('box', 'mask', 'polygon', 'point', 'interval')""",

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -14,9 +14,12 @@ __all__ = [
     "Parts",
     "Recipe",
     "Resize",
+    "Slides",
     "SourceEntry",
     "SplitFractions",
     "TaskEntry",
+    "Videos",
+    "Volumes",
     "card_of",
     "encode",
     "load_recipe",
@@ -106,6 +109,62 @@ class Resize(Struct, frozen=True):
             raise ValueError(f"jpeg_quality lies between 1 and 100, got {self.jpeg_quality}")
 
 
+class Volumes(Struct, frozen=True):
+    """What is cut from volumes: `slices` of each plane, evenly spread, each through each of `windows`."""
+
+    planes: tuple[Literal["axial", "coronal", "sagittal"], ...] = ("axial",)
+    slices: int | None = None  # null: volumes alone
+    windows: tuple[str, ...] = ("auto",)  # names in `images/windows.yaml`; auto: the header's, else percentiles
+
+    def __post_init__(self) -> None:
+        _at_least_one("slices", self.slices)
+        if not self.planes or not self.windows:
+            raise ValueError("planes and windows name at least one each; leave `slices` out for none")
+
+
+class Slides(Struct, frozen=True):
+    """How slides are tiled: at a resolution, or at a power. Neither: an overview alone."""
+
+    mpp: float | None = None  # microns per pixel
+    magnification: float | None = None  # of the objective
+    size: int = 512  # pixels of a tile's side
+    overlap: int = 0  # pixels that neighbours share
+    tissue: float = 0.25  # the least share of tissue in a tile; 0 takes every tile
+    overview: int = 1024  # pixels of the overview's longest side, at most
+    jpeg_quality: int = 90  # of tiles that must be encoded anew
+
+    def __post_init__(self) -> None:
+        if self.mpp is not None and self.magnification is not None:
+            raise ValueError("say mpp or magnification, not both")
+        for key, value in (("mpp", self.mpp), ("magnification", self.magnification)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{key} is a positive number, got {value}")
+        _at_least_one("size", self.size)
+        _at_least_one("overview", self.overview)
+        if not 0 <= self.overlap < self.size:
+            raise ValueError(f"overlap lies between 0 and the size of a tile, got {self.overlap}")
+        if not 0 <= self.tissue <= 1:
+            raise ValueError(f"tissue is a share between 0 and 1, got {self.tissue}")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"jpeg_quality lies between 1 and 100, got {self.jpeg_quality}")
+
+
+class Videos(Struct, frozen=True):
+    """What is taken from videos: frames at a pace or so many evenly spread, and clips of equal length."""
+
+    every_s: float | None = None
+    frames: int | None = None
+    clip_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every_s is not None and self.frames is not None:
+            raise ValueError("say every_s or frames, not both")
+        _at_least_one("frames", self.frames)
+        for key, value in (("every_s", self.every_s), ("clip_s", self.clip_s)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{key} is a positive number of seconds, got {value}")
+
+
 class Recipe(Struct, frozen=True):
     """One corpus."""
 
@@ -117,6 +176,10 @@ class Recipe(Struct, frozen=True):
     limits: Limits = Limits()
     parts: Parts = Parts()
     images: Resize | None = None  # null: every image at the size that it came in
+    renderings: bool = True  # what the eye cannot see as it is stored also comes as 8 bits through its window
+    volumes: Volumes = Volumes()
+    slides: Slides = Slides()
+    videos: Videos = Videos()
     folder: str = "."  # where the recipe lies: relative paths start here
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from curate.schema import (
     RULES,
     Annotator,
     CheckVerdict,
+    Form,
     Kind,
     Laterality,
     Origin,
@@ -36,6 +37,7 @@ _WORDS: Final[dict[tuple[str, str], type[Any]]] = {
     ("annotations", "state"): State,
     ("annotations", "world"): World,
     ("annotations", "annotator"): Annotator,
+    ("assets", "form"): Form,
     ("assets", "laterality"): Laterality,
     ("pairs", "origin"): Origin,
     ("rejects", "verdict"): Verdict,
@@ -130,7 +132,12 @@ def _of_type(dtype: pa.DataType) -> dict[str, Any]:
     if pa.types.is_struct(dtype):
         return {
             "type": "object",
-            "properties": {field.name: _of_type(field.type) for field in dtype},
+            "properties": {
+                field.name: {"anyOf": [_of_type(field.type), {"type": "null"}]}
+                if field.nullable
+                else _of_type(field.type)
+                for field in dtype
+            },
             "required": [field.name for field in dtype],
             "additionalProperties": False,
         }

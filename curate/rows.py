@@ -7,30 +7,45 @@ from typing import Any, TypeVar
 import msgspec
 import pyarrow as pa
 
-from curate.schema import Annotator, Kind, Laterality, Origin, State, World
+from curate.schema import Annotator, Form, Kind, Laterality, Origin, State, World
 
-__all__ = ["Annotation", "Asset", "Draft", "Message", "Rle", "Subject", "rows_of", "subjects", "to_table"]
+__all__ = ["Annotation", "Asset", "Draft", "Message", "Rle", "Subject", "Window", "rows_of", "subjects", "to_table"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Rle(msgspec.Struct, frozen=True):
-    """Run lengths in column-major order, zeros first (COCO's uncompressed RLE)."""
+    """Run lengths in column-major order, zeros first (COCO's uncompressed RLE); slice after slice in a volume."""
 
     height: int
     width: int
     counts: list[int]
+    depth: int | None = None
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What maps modality values to grey, see `schema.WINDOW`."""
+
+    center: float | None
+    width: float | None
+    function: str
+    name: str
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `assets`."""
 
     asset_id: str
+    form: Form = Form.IMAGE
+    derived_from: str | None = None
+    rendering_of: str | None = None
     source: str
     item_key: str
     frame: int | None = None
     content_sha256: str
     image_sha256: str
+    voxels_sha256: str | None = None
+    volume: str | None = None
     subject: str | None = None
     study: str | None = None
     series: str | None = None
@@ -43,16 +58,31 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str
     width: int
     height: int
+    depth: int | None = None
+    timepoints: int | None = None
     channels: int
     bit_depth: int
+    dtype: str | None = None
     exif_orientation: int | None = None
     spacing_mm: list[float] | None = None
+    affine_lps: list[float] | None = None
+    orientation: str | None = None
+    frame_of_reference: str | None = None
+    plane: str | None = None
+    position: int | None = None
+    region: list[int] | None = None
+    mpp: list[float] | None = None
+    time_s: float | None = None
+    duration_s: float | None = None
+    frame_rate: float | None = None
+    window: Window | None = None
     photometric: str | None = None
     rescale_slope: float | None = None
     rescale_intercept: float | None = None
     rescale_unit: str | None = None
     changes: list[str] = []
-    phash: int
+    phash: int | None = None
+    row_licence: str | None = None
     labelled_by: list[str] = []
 
 
@@ -83,6 +113,9 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     polygons: list[list[float]] | None = None
     mask: Rle | None = None
     area_px: float | None = None
+    area_mm2: float | None = None
+    volume_mm3: float | None = None
+    extent_mm: list[float] | None = None
     flags: list[str] = []
     qualifiers: dict[str, str] = {}
     annotator: Annotator

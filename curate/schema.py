@@ -5,16 +5,20 @@ Invariants, each enforced by a query in `curate check`:
 1.  A subject is in one split, and all assets of one pair share that split.
 2.  Unknown is null. A spacing that no tag proves is null, never 1.0; a state that nobody stated is `not_stated` or no
     row at all, never `absent`.
-3.  A coordinate names its frame. The one frame of this version is `raster`: float xyxy on the stored pixels, before any
-    EXIF rotation; edges, 0-based: pixel i covers [i, i+1), so a mask's box ends at its last index plus one. The centre
-    of pixel i lies at i + 0.5.
+3.  A coordinate names its frame. `raster`: float xyxy on the stored pixels, before any EXIF rotation; edges, 0-based:
+    pixel i covers [i, i+1), so a mask's box ends at its last index plus one; the centre of pixel i lies at i + 0.5.
+    `volume`: the same in three dimensions on the stored array, x0, y0, z0, x1, y1, z1 along column, row and slice.
+    `affine_lps` maps (column, row, slice, 1), whole numbers at voxel centres, to millimetres: left, posterior, superior
+    grow (PS3.3 C.7.6.2.1.1). Volumes are stored z, y, x in the axis order and direction nearest to LPS: permuted and
+    flipped, never resampled; `orientation` keeps how they came.
 4.  Every number, side, negation and count in a text is derivable from the annotations that its pair names.
 5.  Every count on a card comes from the ledger, and the ledger from the sidecars.
 6.  Conservation, per part and unit: `n_in = n_used + n_rejected + n_filtered`; each refusal or filter is one row in
     `rejects`.
 
 Where a file lies: `<table>/<source>/<stage>-<bucket>-<digest>.parquet`, named by the sidecar
-`parts/<stage>/<source>/<bucket>.json`; the catalog's files are `catalog/<table>-<digest>.parquet`.
+`parts/<stage>/<source>/<bucket>.json`; a volume is the folder `volumes/<source>/<digest>.zarr`; the catalog's
+files are `catalog/<table>-<digest>.parquet`.
 Identifiers are lower-case hexadecimal sha256. `*` stands for the whole corpus where a table speaks of a source.
 """
 
@@ -39,8 +43,10 @@ __all__ = [
     "REJECTS",
     "RULES",
     "TABLES",
+    "VIDEOS",
     "Annotator",
     "CheckVerdict",
+    "Form",
     "Kind",
     "Laterality",
     "Origin",
@@ -75,6 +81,20 @@ class Kind(StrEnum):
     RELATION = "relation"
     CODE = "code"
     ATTRIBUTE = "attribute"
+
+
+class Form(StrEnum):
+    """What an asset is. The first of an item is the item itself; the others are cut from it or drawn after it."""
+
+    IMAGE = "image"  # a raster with the values of its file
+    RENDERING = "rendering"  # 8 bits for the eye: the raster of `rendering_of` through `window`
+    VOLUME = "volume"  # an array in a zarr tree
+    SLICE = "slice"  # one plane of a volume, through `window`
+    SLIDE = "slide"  # an overview of a whole slide
+    TILE = "tile"  # a region of a slide
+    VIDEO = "video"  # the packets of a clip as they came, without metadata
+    CLIP = "clip"  # an interval of a video
+    FRAME = "frame"  # one picture of a video
 
 
 class State(StrEnum):
@@ -132,6 +152,7 @@ class Unit(StrEnum):
     OBJECT = "object"  # one box, polygon, point or mask of a label file
     ITEM = "item"  # an inventory row on its way to an asset
     ANNOTATION = "annotation"  # what scan handed to read
+    REGION = "region"  # a tile of a slide, a frame or an interval of a video, a slice of a volume
     ASSET = "asset"
     DRAFT = "draft"
 
@@ -186,6 +207,24 @@ class Reason(StrEnum):
     REPEATED = "repeated"  # filtered: the same statement about the same image stands already
     # read: statements
     CONFLICTING_LABELS = "conflicting_labels"  # two classes that exclude each other, or two states of one finding
+    # read: volumes and what is drawn in them
+    NOT_A_VOLUME = "not_a_volume"  # too few slices, or planes that do not stand one behind the other
+    LOCALIZER = "localizer"  # a scout among the slices, or a series of nothing else
+    NO_GEOMETRY = "no_geometry"  # position, orientation or spacing are not stated
+    INVALID_AFFINE = "invalid_affine"  # not finite, singular, or no unit from which millimetres follow
+    MIXED_ORIENTATION = "mixed_orientation"
+    INCONSISTENT_SERIES = "inconsistent_series"  # slices of different sizes, types, scales or frames of reference
+    MISSING_SLICE = "missing_slice"
+    DUPLICATE_POSITION = "duplicate_position"
+    UNEVEN_SPACING = "uneven_spacing"
+    GANTRY_TILT = "gantry_tilt"  # slices sheared against their normal, where that is not kept
+    FRAME_OF_REFERENCE = "frame_of_reference"  # drawn in another patient space than its image has
+    GEOMETRY_MISMATCH = "geometry_mismatch"  # a mask or contour on another grid than its image has
+    INVALID_CONTOUR = "invalid_contour"
+    # read: slides and videos
+    NO_RESOLUTION = "no_resolution"  # tiles are asked for by microns per pixel or power, and the slide states neither
+    NO_VIDEO = "no_video"  # a container without a video stream
+    NO_SUCH_TIME = "no_such_time"  # an interval outside the video
     # read: pixels
     UNSUPPORTED_FORMAT = "unsupported_format"
     NO_PIXELS = "no_pixels"
@@ -268,15 +307,41 @@ def item_key(path: str, member: str | None = None) -> str:
 
 
 STRINGS = pa.list_(pa.string())
-MASK_RLE = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.list_(pa.uint32()))])
-"""Run lengths in column-major order, zeros first: the uncompressed RLE of the COCO API."""
+MASK_RLE = pa.struct(
+    [
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("counts", pa.list_(pa.uint32()), nullable=False),
+        pa.field("depth", pa.int32()),
+    ]
+)
+"""Run lengths, zeros first: the uncompressed RLE of the COCO API, which is column-major.
+
+In a volume, `depth` slices follow each other, each in that order; runs go on from one slice into the next.
+"""
+
+WINDOW = pa.struct(
+    [
+        pa.field("center", pa.float64()),
+        pa.field("width", pa.float64()),
+        pa.field("function", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+    ]
+)
+"""What maps modality values to grey (PS3.3 C.11.2.1.2).
+
+`function` is linear, linear_exact, sigmoid, lut (then center and width are null) or percentile (then they are those of
+the percentiles that were found); `name` says where it comes from: `header`, or a window of `images/windows.yaml`.
+"""
 
 INVENTORY = pa.schema(
     [
         _required("item_key", pa.string()),  # source-relative path[!member], or its token on a private card
         _required("path", pa.string()),  # of the file that is opened; a token on a private card
         pa.field("member", pa.string()),  # within an archive or a Parquet file, else null
-        _required("bytes", pa.int64()),
+        _required("bytes", pa.int64()),  # of all its files
+        pa.field("files", pa.list_(pa.struct([("path", pa.string()), ("member", pa.string()), ("bytes", pa.int64())]))),
+        pa.field("form", pa.string()),  # what the card makes of it; null: what its bytes say
         pa.field("subject", pa.string()),  # tokens, never the source's own identifiers
         pa.field("study", pa.string()),
         pa.field("series", pa.string()),
@@ -286,11 +351,16 @@ INVENTORY = pa.schema(
         pa.field("view", pa.string()),
         pa.field("laterality", pa.string()),
         pa.field("day_offset", pa.int32()),  # days since the subject's first item
+        pa.field("licence", pa.string()),  # where a row of the source states its own
         _required("labelled_by", STRINGS),  # label sets that speak of this item, even to say that there is nothing
         _required("annotations", pa.string()),  # JSON list of `layouts.base.RawAnnotation`, source coordinates
     ]
 )
-"""One row per image that scan found: the slice of one bucket is the whole input of that bucket's read part."""
+"""One row per image, series or clip that scan found: a bucket's slice is the whole input of that bucket's read part.
+
+`files` names the files of an item that has several (the slices of a series, a header and its data), in the order of
+their names; null where `path` is the only one.
+"""
 
 FILES = pa.schema(
     [
@@ -318,14 +388,31 @@ IMAGES = pa.schema(
 Its columns are nullable because `datasets` compares each field with its own, which are; `check` counts the nulls.
 """
 
+VIDEOS = pa.schema(
+    [
+        pa.field("asset_id", pa.string()),
+        pa.field("video", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    ],
+    metadata={
+        "huggingface": '{"info": {"features": {"asset_id": {"dtype": "string", "_type": "Value"}, '
+        '"video": {"_type": "Video"}}}}'
+    },
+)
+"""The bytes of one video or clip, as `images` has those of an image."""
+
 ASSETS = pa.schema(
     [
-        _required("asset_id", pa.string()),  # identity(source, path, member, frame)
+        _required("asset_id", pa.string()),  # identity(source, path, member, what of the file it is)
+        _required("form", pa.string()),
+        pa.field("derived_from", pa.string()),  # the volume, slide or video that it was cut from
+        pa.field("rendering_of", pa.string()),  # the asset of the same raster that holds the annotations
         _required("source", pa.string()),
         _required("item_key", pa.string()),
         pa.field("frame", pa.int32()),  # of a multi-frame file, 0-based, else null
-        _required("content_sha256", pa.string()),  # of the source file or member
-        _required("image_sha256", pa.string()),  # of the stored bytes in `images`
+        _required("content_sha256", pa.string()),  # of the source file or member; of their digests where several
+        _required("image_sha256", pa.string()),  # of the stored bytes in `images` or `videos`, of a volume's tree
+        pa.field("voxels_sha256", pa.string()),  # of a volume's shape, type and values
+        pa.field("volume", pa.string()),  # the zarr tree below the output folder
         pa.field("subject", pa.string()),
         pa.field("study", pa.string()),
         pa.field("series", pa.string()),
@@ -335,23 +422,38 @@ ASSETS = pa.schema(
         pa.field("anatomy", pa.string()),
         pa.field("view", pa.string()),
         pa.field("laterality", pa.string()),
-        _required("media_type", pa.string()),  # of the stored bytes: image/jpeg, image/png
+        _required("media_type", pa.string()),  # image/jpeg, image/png, video/mp4, ...; application/zarr
         _required("width", pa.int32()),  # stored raster, before EXIF rotation
         _required("height", pa.int32()),
+        pa.field("depth", pa.int32()),  # slices of a volume, pictures of a video
+        pa.field("timepoints", pa.int32()),  # of a volume with a time axis before z
         _required("channels", pa.int8()),
-        _required("bit_depth", pa.int8()),  # per channel: 8 or 16
+        _required("bit_depth", pa.int8()),  # per channel
+        pa.field("dtype", pa.string()),  # of a volume's array, as numpy writes it
         pa.field("exif_orientation", pa.int8()),  # 2 to 8 where the source states one; 1 is null
-        pa.field("spacing_mm", pa.list_(pa.float64())),  # row, column
+        pa.field("spacing_mm", pa.list_(pa.float64())),  # row, column; slice, row, column of a volume
+        pa.field("affine_lps", pa.list_(pa.float64())),  # 16 numbers row by row, see 3 above
+        pa.field("orientation", pa.string()),  # how a volume's axes lay in its file: the letters they grow towards
+        pa.field("frame_of_reference", pa.string()),  # a token
+        pa.field("plane", pa.string()),  # of a slice: axial, coronal, sagittal
+        pa.field("position", pa.int32()),  # of a slice along its axis, of a frame in its video, 0-based
+        pa.field("region", pa.list_(pa.int64())),  # of a tile: x, y, width, height in pixels of the slide's level 0
+        pa.field("mpp", pa.list_(pa.float64())),  # microns per stored pixel: column, row
+        pa.field("time_s", pa.float64()),  # of a frame, or where a clip begins
+        pa.field("duration_s", pa.float64()),  # of a video or clip
+        pa.field("frame_rate", pa.float64()),  # pictures a second, where the stream states one
+        pa.field("window", WINDOW),
         pa.field("photometric", pa.string()),
         pa.field("rescale_slope", pa.float64()),  # maps the delivered values to modality units
         pa.field("rescale_intercept", pa.float64()),
         pa.field("rescale_unit", pa.string()),
         _required("changes", STRINGS),  # what was done to the bytes on the way; empty: stored as they came
-        _required("phash", pa.uint64()),  # difference hash of the luma, see `images.raster`
+        pa.field("phash", pa.uint64()),  # difference hash of the luma, see `images.raster`; null: not a picture
+        pa.field("row_licence", pa.string()),  # where a row of the source states its own
         _required("labelled_by", STRINGS),
     ]
 )
-"""One delivered image. Licence, split and confirmed pixel digest are joined in the catalog."""
+"""One delivered image, volume, tile or clip. Licence, split and confirmed pixel digest are joined in the catalog."""
 
 ANNOTATIONS = pa.schema(
     [
@@ -374,11 +476,14 @@ ANNOTATIONS = pa.schema(
         pa.field("text", pa.string()),  # an answer, a caption, a report, the value of an attribute
         pa.field("language", pa.string()),
         pa.field("frame", pa.string()),  # null without geometry
-        pa.field("box", pa.list_(pa.float64())),  # x0, y0, x1, y1; masks and polygons carry theirs too
+        pa.field("box", pa.list_(pa.float64())),  # x0, y0, x1, y1 (see 3 above); masks and polygons carry theirs too
         pa.field("point", pa.list_(pa.float64())),  # x, y
         pa.field("polygons", pa.list_(pa.list_(pa.float64()))),  # x, y, x, y, ... per ring
         pa.field("mask", MASK_RLE),
         pa.field("area_px", pa.float64()),
+        pa.field("area_mm2", pa.float64()),  # null where no tag proves a spacing
+        pa.field("volume_mm3", pa.float64()),  # of a mask in a volume
+        pa.field("extent_mm", pa.list_(pa.float64())),  # of the box along column, row (and slice)
         _required("flags", STRINGS),  # clipped, crowd, difficult, truncated, ...
         _required("qualifiers", pa.map_(pa.string(), pa.string())),  # further columns that the card names
         _required("annotator", pa.string()),
@@ -477,6 +582,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "inventory": INVENTORY,
     "files": FILES,
     "images": IMAGES,
+    "videos": VIDEOS,
     "assets": ASSETS,
     "annotations": ANNOTATIONS,
     "groups": GROUPS,

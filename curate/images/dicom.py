@@ -71,7 +71,13 @@ HEADER_KEYWORDS: Final = frozenset(
 )
 """What a card may read from a header: codes and numbers, no free text, no names, no dates."""
 
-IDENTIFIER_KEYWORDS: Final = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
+IDENTIFIER_KEYWORDS: Final = (
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "FrameOfReferenceUID",
+)
 """Read only to be turned into tokens; never stored."""
 
 MAX_CODE_LENGTH: Final = 16

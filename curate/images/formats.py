@@ -1,9 +1,12 @@
 """Which format a file has, by its first bytes alone: names lie."""
 
+import zlib
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["Format", "format_of"]
+from curate.schema import Form
+
+__all__ = ["Format", "form_of", "format_of"]
 
 
 class Format(StrEnum):
@@ -55,3 +58,31 @@ def format_of(data: bytes) -> Format | None:
 
 
 _BMP_HEADERS: Final = frozenset(size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124))
+
+
+def form_of(head: bytes) -> Form:
+    """Whether a file is a volume, a video or a raster, by its first bytes (2 kB or more).
+
+    What may be several things is a raster: a DICOM file is one slice, a TIFF one picture, unless a card says more.
+    """
+    plain = _first_inflated(head) if head.startswith(b"\x1f\x8b") else head
+    if plain[344:348] in _NIFTI or plain[4:12] in _NIFTI2 or plain.startswith(_VOLUMES):
+        return Form.VOLUME
+    if head[4:8] == b"ftyp" or head.startswith(_VIDEOS) or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
+        return Form.VIDEO
+    return Form.IMAGE
+
+
+_NIFTI: Final = (b"n+1\0", b"ni1\0")
+_NIFTI2: Final = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
+_VOLUMES: Final = (b"NRRD000", b"CDF\x01", b"CDF\x02", b"\x89HDF\r\n\x1a\n", b"ObjectType = Image", b"\0\0\0\x01\0\0")
+"""NRRD, MINC 1 (NetCDF), MINC 2 (HDF5), MetaImage, MGH (version 1 and a width below 65,536, big-endian)."""
+_VIDEOS: Final = (b"\x1a\x45\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"OggS", b"FLV\x01", b"\x30\x26\xb2\x75")
+"""Matroska and WebM, MPEG program and video streams, Ogg, Flash, ASF."""
+
+
+def _first_inflated(head: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(31).decompress(head, 1024)
+    except zlib.error:
+        return b""

@@ -8,10 +8,11 @@ import io
 import os
 import re
 import stat
+import tempfile
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import total_ordering
 from operator import attrgetter
@@ -293,6 +294,33 @@ class Reader:
             return opened.read(row, self._max_bytes)
         return opened.read(member, self._max_bytes)
 
+    def head(self, path: str, member: str | None, count: int) -> bytes:
+        """The first bytes of a file; of a member, which is read whole, no fewer."""
+        if member is not None:
+            return self.read(path, member)[:count]
+        with io.FileIO(self._regular(path)) as opened:
+            return opened.read(count)
+
+    @contextmanager
+    def local(self, path: str, member: str | None = None) -> Iterator[Path]:
+        """Where a file lies, for libraries that seek; a member lies in a temporary folder for as long as the block.
+
+        Its name keeps only the suffix: a folder or a name may identify a person, and libraries quote names in errors.
+        """
+        if member is None:
+            yield Path(self._regular(path))
+            return
+        with tempfile.TemporaryDirectory(prefix="curate-") as folder:
+            unpacked = Path(folder) / f"member{PurePosixPath(member).suffix}"
+            unpacked.write_bytes(self.read(path, member))
+            yield unpacked
+
+    def _regular(self, path: str) -> str:
+        file, status = self._inside(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ArchiveError(Reason.UNREADABLE_FILE, "not a regular file")
+        return file
+
     def _inside(self, path: str) -> tuple[str, os.stat_result]:
         """Where a path below the root leads; the folder it names is followed once, the file itself every time."""
         folder, _, name = path.rpartition("/")
@@ -352,9 +380,10 @@ class ImageIndex:
     Names are compared in Unicode's composed form (NFC), since file systems and label files differ in that.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._full = _Names((_composed(entry.name), entry) for entry in entries)
-        self._stems = _Names((_ANY_SUFFIX.sub("", _composed(entry.name)), entry) for entry in self._full.entries)
+    def __init__(self, entries: Iterable[Entry], aliases: Iterable[tuple[str, Entry]] = ()) -> None:
+        named = [*((entry.name, entry) for entry in entries), *aliases]
+        self._full = _Names((_composed(name), entry) for name, entry in named)
+        self._stems = _Names((_ANY_SUFFIX.sub("", _composed(name)), entry) for name, entry in named)
 
     def resolve(self, name: str, near: str = "") -> Entry | Refusal:
         """The image that `name` means in a label file of the virtual folder `near`.
@@ -392,7 +421,7 @@ class ImageIndex:
         for names, key in ((self._full, wanted), (self._stems, wanted), (self._stems, plain)):
             cut = len(wanted) - len(key)
             paths = [path[: len(path) - cut] for path in (below, beside) if path is not None]
-            found = names.find(paths, key, absolute, at_most)
+            found = list(dict.fromkeys(names.find(paths, key, absolute, at_most)))
             if len(found) == 1:
                 return found
             several = several or found
@@ -403,11 +432,9 @@ class _Names:
     """Entries by their names and by the last one and two segments of them."""
 
     def __init__(self, named: Iterable[tuple[str, Entry]]) -> None:
-        self.entries: list[Entry] = []
         self.exact: dict[str, list[Entry]] = {}
         self._tails: dict[str, list[tuple[str, Entry]]] = {}
         for name, entry in named:
-            self.entries.append(entry)
             self.exact.setdefault(name, []).append(entry)
             for tail in {_tail(name, 1), _tail(name, 2)}:
                 self._tails.setdefault(tail, []).append((name, entry))

@@ -22,6 +22,7 @@ _COLUMNS = (
     "source",
     "item_key",
     "image_sha256",
+    "voxels_sha256",
     "subject",
     "study",
     "source_split",
@@ -79,14 +80,16 @@ class GroupStage:
 
 
 def _confirm(run: Run, rows: list[dict[str, Any]], homes: list[Sidecar], beat: Beat) -> dict[str, str]:
-    """Asset id -> digest of its decoded pixels, for every asset whose cheap hash collides with another's.
+    """Asset id -> digest of its decoded pixels, for every picture whose cheap hash collides with another's.
 
+    A volume's voxels were digested when they were read.
     Files of equal bytes are decoded once; a file that only collides with its own copies is not decoded at all.
     """
     distinct: dict[str, int] = {}
     for index, row in enumerate(rows):
         distinct.setdefault(row["image_sha256"], index)
     chosen = sorted(distinct.values())
+    chosen = [index for index in chosen if rows[index]["phash"] is not None]
     close = candidates([rows[i]["phash"] for i in chosen], [(rows[i]["width"], rows[i]["height"]) for i in chosen])
     wanted = {rows[chosen[k]]["asset_id"]: chosen[k] for k in close}
     parts = {homes[index].part: homes[index] for index in wanted.values()}
@@ -95,7 +98,10 @@ def _confirm(run: Run, rows: list[dict[str, Any]], homes: list[Sidecar], beat: B
         for asset_id, data in _bytes_of(run, sidecar, set(wanted)):
             beat(asset_id)
             by_bytes[rows[wanted[asset_id]]["image_sha256"]] = images.pixel_sha256(data)
-    return {row["asset_id"]: by_bytes[row["image_sha256"]] for row in rows if row["image_sha256"] in by_bytes}
+    confirmed = {row["asset_id"]: row["voxels_sha256"] for row in rows if row["voxels_sha256"] is not None}
+    return confirmed | {
+        row["asset_id"]: by_bytes[row["image_sha256"]] for row in rows if row["image_sha256"] in by_bytes
+    }
 
 
 def _bytes_of(run: Run, sidecar: Sidecar, wanted: set[str]) -> Iterator[tuple[str, bytes]]:

@@ -35,6 +35,7 @@ class Item:
     values: dict[str, set[str]] = field(default_factory=dict)  # column or @field -> the distinct values of its rows
     splits: set[str] = field(default_factory=set)
     header: Header | None = None
+    files: tuple[Entry, ...] | None = None  # where it has several
 
 
 def in_order_of_items(items: Iterable[Item]) -> list[Item]:
@@ -123,6 +124,9 @@ class InventoryRows:
             "path": self._show(entry.key) if hidden else entry.path,
             "member": None if hidden else entry.member,
             "bytes": entry.bytes,
+            "files": None if item.files is None else [self._file(file) for file in item.files],
+            "form": card.images.form,
+            "licence": self._field(item, "licence"),
             "subject": subject,
             "study": None if isinstance(study, Refusal) else study,
             "series": self._series(item),
@@ -131,6 +135,11 @@ class InventoryRows:
             "labelled_by": sorted(item.labelled_by - item.flawed),
             "annotations": msgspec.json.encode([self._shown(annotation) for annotation in item.annotations]).decode(),
         }
+
+    def _file(self, file: Entry) -> dict[str, Any]:
+        if self._card.hides_paths:
+            return {"path": self._show(file.key), "member": None, "bytes": file.bytes}
+        return {"path": file.path, "member": file.member, "bytes": file.bytes}
 
     def _show(self, key: str) -> str:
         return self._run.visible(self._card.id, key) if self._card.hides_paths else key

@@ -9,25 +9,58 @@ import numpy.typing as npt
 
 from curate import geometry
 from curate.card import LabelSet
+from curate.geometry_3d import Grid
 from curate.layouts.base import RawAnnotation, RawMask
 from curate.rows import Rle
 from curate.schema import Kind, Reason, Refusal, Verdict, identity
 
-__all__ = ["Placer", "Raster"]
+__all__ = ["Cut", "Placer", "Raster", "Space", "Target"]
 
 ReadMask = Callable[[RawMask], npt.NDArray[Any] | Refusal]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Raster:
-    """The asset that annotations are placed on: first on the raster as it came, then they follow its shrinking."""
+    """A picture that annotations are placed on: first on the raster as it came, then they follow its shrinking."""
 
-    asset_id: str
-    source: str
     width: int
     height: int
-    labelled_orientation: int | None  # EXIF orientation that the labels were drawn after; null: drawn as stored
+    labelled_orientation: int | None = None  # EXIF orientation that the labels were drawn after; null: as stored
     delivered: tuple[int, int] | None = None  # width, height after shrinking; null: delivered as it came
+    spacing_mm: tuple[float, float] | None = None  # row, column, of the raster as it came
+    asset_id: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """A volume that annotations are placed on.
+
+    A video, too, is a target without a raster: then `grid` is null, and only statements without geometry can be placed.
+    """
+
+    grid: Grid | None
+    frame_of_reference: str | None = None  # a token
+    asset_id: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One plane of a volume, that what was marked in the volume is cut to: `axis` 0, 1, 2 is slice, row, column.
+
+    The raster has the two other axes in the order of the array: an axial slice is row by column.
+    """
+
+    space: Space
+    axis: int
+    index: int
+    delivered: tuple[int, int] | None = None  # width, height after shrinking
+    asset_id: str = ""
+    source: str = ""
+
+
+Target = Raster | Space | Cut
 
 
 @dataclass(slots=True)
@@ -46,8 +79,16 @@ class Placer:
         self._said.clear()
         self._maps.clear()
 
-    def place(self, raw: RawAnnotation, raster: Raster) -> list[dict[str, Any]] | Refusal:
-        """The rows of `annotations` that one statement yields, or why it yields none.
+    def place(self, raw: RawAnnotation, target: Target) -> list[dict[str, Any]] | Refusal:
+        """The rows of `annotations` that one statement yields on a target, or why it yields none."""
+        if isinstance(target, Raster):
+            return self._place_on_raster(raw, target)
+        if raw.kind in (Kind.BOX, Kind.POINT, Kind.POLYGON, Kind.MASK):
+            return Refusal(Reason.GEOMETRY_MISMATCH, "not built yet")
+        return [] if isinstance(target, Cut) else [self._row(raw, target, raw.locator, {})]
+
+    def _place_on_raster(self, raw: RawAnnotation, raster: Raster) -> list[dict[str, Any]] | Refusal:
+        """What one statement yields on a picture.
 
         A label map whose values are instances yields one row each; a named value that a map does not hold yields no
         row and no refusal: that its label set has looked at the image stands in `labelled_by`.
@@ -123,7 +164,7 @@ class Placer:
             return Refusal(Reason.EMPTY_MASK, "the mask sets no pixel") if mask.value is None else []
         return [("", _mask_columns(geometry.encode_mask(chosen)))]
 
-    def _row(self, raw: RawAnnotation, raster: Raster, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, raw: RawAnnotation, raster: Target, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
         labels = self.labels[raw.label_set]
         flags = sorted({*raw.flags, *placed.pop("flags", ())})
         return {
@@ -151,6 +192,9 @@ class Placer:
             "polygons": placed.get("polygons"),
             "mask": placed.get("mask"),
             "area_px": placed.get("area_px"),
+            "area_mm2": placed.get("area_mm2"),
+            "volume_mm3": placed.get("volume_mm3"),
+            "extent_mm": placed.get("extent_mm"),
             "flags": flags,
             "qualifiers": sorted(raw.qualifiers.items()),
             "annotator": str(labels.annotator),

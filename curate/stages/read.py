@@ -1,11 +1,13 @@
 """read: one bucket of a source, from files to verified images and placed annotations. Every byte is read once."""
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy.typing as npt
@@ -14,10 +16,24 @@ import pyarrow as pa
 from curate import images
 from curate.corpus import ResolvedSource
 from curate.images import masks
-from curate.images.resize import resized
 from curate.layouts.base import RawAnnotation, RawMask
 from curate.layouts.tree import Reader, Tree
-from curate.schema import ANNOTATIONS, ASSETS, FILES, IMAGES, INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
+from curate.schema import (
+    ANNOTATIONS,
+    ASSETS,
+    FILES,
+    IMAGES,
+    INVENTORY,
+    VIDEOS,
+    Form,
+    Kind,
+    Reason,
+    Refusal,
+    Unit,
+    Verdict,
+    identity,
+    item_key,
+)
 from curate.stages.base import (
     PIXEL_LIBRARIES,
     UNREADABLE,
@@ -31,7 +47,8 @@ from curate.stages.base import (
     stage_fingerprint,
 )
 from curate.stages.conflicts import conflicts
-from curate.stages.placing import Placer, Raster
+from curate.stages.media import Made, Place, RefusedRegion, Request, SourceFile, medium_of
+from curate.stages.placing import Placer, Raster, Target
 from curate.store.commit import PartWriter
 from curate.store.freshness import NEVER, FileStat, seen
 from curate.store.parquet import read_table
@@ -43,7 +60,13 @@ FLUSH_BYTES: Final = 16 * 2**20
 FLUSH_ROWS: Final = 100
 """Image bytes, or images, held in Python before they go to their file: one row group of it."""
 
+FLUSH_ASSETS: Final = 50_000
+"""Rows about images held before they go to theirs."""
+
 _GEOMETRIC: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
+
+_DELIVERY: Final = ("images", "renderings", "volumes", "slides", "videos")
+"""The keys of a recipe that say what becomes of an item."""
 
 _LIST_OF_RAW: Final = msgspec.json.Decoder(list[RawAnnotation])
 
@@ -52,8 +75,8 @@ class ReadStage:
     """One part per bucket of a source."""
 
     name = "read"
-    version = 2
-    tables: tuple[str, ...] = ("images", "assets", "annotations", "files", "rejects")
+    version = 3
+    tables: tuple[str, ...] = ("images", "videos", "assets", "annotations", "files", "rejects")
     after: tuple[str, ...] = ("scan",)
     isolated = True
 
@@ -72,7 +95,7 @@ class ReadStage:
             "card.images": msgspec.to_builtins(card.images),
             "card.labels.meaning": meaning,
             "limits": msgspec.to_builtins(images.Limits()),
-            "recipe.images": msgspec.to_builtins(run.corpus.recipe.images),
+            **{f"recipe.{key}": msgspec.to_builtins(getattr(run.corpus.recipe, key)) for key in _DELIVERY},
         }
         return stage_fingerprint(self, config, PIXEL_LIBRARIES | {"pyarrow"})
 
@@ -100,7 +123,7 @@ class ReadStage:
         scan = run.sidecars.need(Part("scan", part.source))
         sliced = [file for file in scan.of("inventory") if file.bucket == part.bucket]
         with Reader(Path(source.root), column=source.card.images.column) as reader:
-            bucket = _Bucket(run, source, writer, reader, _real_paths(run, source))
+            bucket = _Bucket(run, source, writer, reader, _real_paths(run, source), beat)
             for item in read_table(run.out, sliced, INVENTORY).to_pylist():
                 beat(item["item_key"])
                 bucket.read(item)
@@ -147,14 +170,6 @@ def rehash(run: Run, built: Sidecar) -> Iterator[tuple[dict[str, Any], str]]:
                 yield row, UNREADABLE
 
 
-class _Frame(NamedTuple):
-    """One image of an item."""
-
-    number: int | None  # null: the file's only one
-    came: tuple[int, int]  # width, height before any shrinking
-    image: images.Delivered
-
-
 @dataclass(slots=True)
 class _Bucket:
     """The rows of one bucket while they come together."""
@@ -164,11 +179,12 @@ class _Bucket:
     writer: PartWriter
     reader: Reader
     real: RealPaths
+    beat: Beat
     files: dict[tuple[str, str | None], tuple[int, str, str]] = field(default_factory=dict)
     stats: dict[str, FileStat] = field(default_factory=dict)
     placer: Placer = field(init=False)
-    _images: list[tuple[str, bytes, str]] = field(default_factory=list)
-    _image_bytes: int = 0
+    _bytes: dict[str, list[tuple[str, bytes, str]]] = field(default_factory=lambda: {"images": [], "videos": []})
+    _held: int = 0
     _assets: list[dict[str, Any]] = field(default_factory=list)
     _annotations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -177,70 +193,124 @@ class _Bucket:
         self.placer = Placer(labels, self._read_mask)
 
     def read(self, item: dict[str, Any]) -> None:
-        """One item: its frames become assets, or it is refused with everything said about it."""
+        """One item: it becomes assets, or it is refused with everything said about it."""
         self.writer.saw(Unit.ITEM)
         raws = _LIST_OF_RAW.decode(item["annotations"])
         self.writer.saw(Unit.ANNOTATION, len(raws))
-        delivered = self._deliver(item)
-        if isinstance(delivered, Refusal):
-            self.writer.refuse(Unit.ITEM, item["item_key"], delivered)
-            gone = Refusal(Reason.IMAGE_UNAVAILABLE, f"the image was refused: {delivered.reason}")
+        made = self._made(item)
+        first = made if isinstance(made, Refusal) else next(made, Refusal(Reason.NO_PIXELS, "nothing was found in it"))
+        if isinstance(made, Refusal) or isinstance(first, Refusal):
+            assert isinstance(first, Refusal)
+            self.writer.refuse(Unit.ITEM, item["item_key"], first)
+            gone = Refusal(Reason.IMAGE_UNAVAILABLE, f"the image was refused: {first.reason}")
             for raw in raws:
                 self.writer.refuse(Unit.ANNOTATION, item["item_key"], gone, file=raw.file, locator=raw.locator)
             return
         self.writer.used(Unit.ITEM)
-        content, frames = delivered
-        first = len(self._assets)
-        rasters = [self._add(item, frame, content) for frame in frames]
-        for number, flawed in enumerate(self._place(item, raws, rasters)):
-            asset = self._assets[first + number]
-            asset["labelled_by"] = [name for name in asset["labelled_by"] if name not in flawed]
+        content = self._content(item)
+        targets: list[tuple[dict[str, Any], Target]] = []
+        for one in itertools.chain((first,), made):
+            if isinstance(one, Refusal):
+                raise TypeError("an item is refused before its first asset, or not at all")
+            if isinstance(one, RefusedRegion):
+                self.writer.saw(Unit.REGION)
+                self.writer.refuse(Unit.REGION, item["item_key"], one.refusal, locator=one.locator)
+                continue
+            row = self._add(item, one, content)
+            if one.target is not None:
+                targets.append((row, replace(one.target, asset_id=row["asset_id"], source=self.source.id)))
+        flaws = self._place(item, raws, [target for _, target in targets])
+        for (row, _), flawed in zip(targets, flaws, strict=True):
+            row["labelled_by"] = [name for name in item["labelled_by"] if name not in flawed]
+        self._flush_rows(FLUSH_ASSETS)
 
-    def _deliver(self, item: dict[str, Any]) -> "tuple[str, list[_Frame]] | Refusal":
-        """The digest of the item's bytes and each of its frames; one bad frame refuses the item."""
+    def _made(self, item: dict[str, Any]) -> "Iterator[Made | RefusedRegion | Refusal] | Refusal":
+        """What the item's medium makes of it; an error of reading or memory before the first asset refuses it."""
         poison = self.run.poisoned.get(item["item_key"])
         if poison is not None:
             return Refusal(poison, "reading the image ended the process")
-        try:
-            data = self._open(item["path"], item["member"], "image")
-        except OSError as problem:
-            return refusal_of(problem)
-        if not data:
-            return Refusal(Reason.EMPTY_FILE, "0 bytes")
-        try:
-            return self._frames(data, item["path"], item["member"])
-        except MemoryError:
-            return Refusal(Reason.MEMORY_LIMIT, "decoding needs more memory than one item may take")
+        request = Request(
+            files=tuple(self._source_file(*place) for place in _files_of(item)),
+            images=self.source.card.images,
+            recipe=self.run.corpus.recipe,
+            modality=item["modality"],
+            token=lambda what, identifier: self.run.key.token(what, self.source.id, identifier),
+            beat=lambda: self.beat(item["item_key"]),
+            tree=lambda: self.writer.tree("volumes", ".zarr"),
+        )
+        return self._guarded(request)
 
-    def _frames(self, data: bytes, path: str, member: str | None) -> "tuple[str, list[_Frame]] | Refusal":
-        count = images.frames_of(data)
-        if isinstance(count, Refusal):
-            return count
-        if count < 1:
-            return Refusal(Reason.NO_PIXELS, "the file holds no frame")
-        resize = self.run.corpus.recipe.images
-        delivered: list[_Frame] = []
-        for frame in [None] if count == 1 else range(count):
-            one = images.deliver(data, frame=frame, keep_metadata=self.source.card.images.keep_metadata)
-            if isinstance(one, Refusal):
-                return one
-            came = (one.width, one.height)
-            delivered.append(_Frame(frame, came, one if resize is None else resized(one, resize)))
-        return self.files[path, member][1], delivered
+    def _guarded(self, request: Request) -> "Iterator[Made | RefusedRegion | Refusal]":
+        begun = False
+        try:
+            made = medium_of(request)(request)
+            if isinstance(made, Refusal):
+                yield made
+                return
+            for one in made:
+                begun = True
+                yield one
+        except (OSError, MemoryError) as problem:
+            why = (
+                refusal_of(problem)
+                if isinstance(problem, OSError)
+                else Refusal(Reason.MEMORY_LIMIT, "decoding needs more memory than one item may take")
+            )
+            yield RefusedRegion("the rest", why) if begun else why
+
+    def _source_file(self, path: str, member: str | None, size: int) -> SourceFile:
+        real = self.real.get(path, (path, member))
+        return SourceFile(
+            key=item_key(path, member),
+            name=real[0] if real[1] is None else f"{real[0]}/{real[1]}",
+            size=size,
+            read=lambda: self._open(path, member, "image"),
+            local=lambda: self._local(path, member),
+            head=lambda count: self.reader.head(*real, count),
+        )
+
+    def _content(self, item: dict[str, Any]) -> str:
+        """The digest of the item's bytes; of its files' digests where there are several."""
+        digests = [self.files[path, member][1] for path, member, _ in _files_of(item)]
+        return digests[0] if len(digests) == 1 else digest_of(digests)
+
+    def _stat(self, real: str) -> None:
+        if real not in self.stats:
+            before = os.stat(f"{self.source.root}/{real}")  # noqa: PTH116  (once per image: a Path costs ten times more)
+            self.stats[real] = seen(before)
 
     def _open(self, path: str, member: str | None, role: str) -> bytes:
         real = self.real.get(path, (path, member))
         try:
-            if real[0] not in self.stats:
-                before = os.stat(f"{self.source.root}/{real[0]}")  # noqa: PTH116  (once per image: a Path costs ten times more)
-                self.stats[real[0]] = seen(before)
+            self._stat(real[0])
             data = self.reader.read(*real)
         except OSError:
             self.stats[real[0]] = NEVER
             self.files[path, member] = (0, UNREADABLE, role)
             raise
-        self.files[path, member] = (len(data), sha256(data).hexdigest(), role)
+        if self.files.get((path, member), ("", ""))[1] in ("", UNREADABLE):
+            self.files[path, member] = (len(data), sha256(data).hexdigest(), role)
         return data
+
+    @contextmanager
+    def _local(self, path: str, member: str | None) -> Iterator[Path]:
+        """Where a file lies on disk, a member unpacked for as long as it is needed; its digest is taken here."""
+        real = self.real.get(path, (path, member))
+        try:
+            self._stat(real[0])
+            with self.reader.local(*real) as place:
+                digest, size = sha256(), 0
+                with place.open("rb") as file:
+                    while chunk := file.read(2**20):
+                        digest.update(chunk)
+                        size += len(chunk)
+                self.files[path, member] = (size, digest.hexdigest(), "image")
+                yield place
+        except OSError:
+            if (path, member) not in self.files:
+                self.stats[real[0]] = NEVER
+                self.files[path, member] = (0, UNREADABLE, "image")
+            raise
 
     def _read_mask(self, mask: RawMask) -> npt.NDArray[Any] | Refusal:
         try:
@@ -249,38 +319,47 @@ class _Bucket:
             return refusal_of(problem)
         return masks.read_mask(data, images.Limits()) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
 
-    def _add(self, item: dict[str, Any], found: "_Frame", content: str) -> Raster:
-        frame, came, one = found
-        asset_id = identity(self.source.id, item["path"], item["member"], frame)
-        self._images.append((asset_id, one.data, f"{asset_id}.{one.media_type.removeprefix('image/')}"))
-        self._image_bytes += len(one.data)
-        self._assets.append(
-            {
-                **{name: item[name] for name in _ITEM_COLUMNS},
-                **{name: getattr(one, name) for name in _DELIVERED_COLUMNS},
-                "asset_id": asset_id,
-                "source": self.source.id,
-                "frame": frame,
-                "content_sha256": content,
-                "image_sha256": content if not one.changes else sha256(one.data).hexdigest(),
-                "changes": list(one.changes),
-            }
-        )
-        if self._image_bytes >= FLUSH_BYTES or len(self._images) >= FLUSH_ROWS:
-            self._flush()
-        labelled = one.exif_orientation if self.source.card.images.exif_rotated else None
-        shrunk = (one.width, one.height)
-        return Raster(asset_id, self.source.id, *came, labelled, shrunk if shrunk != came else None)
+    def _add(self, item: dict[str, Any], one: Made, content: str) -> dict[str, Any]:
+        def id_of(place: Place) -> str:
+            return identity(self.source.id, item["path"], item["member"], *place)
 
-    def _place(self, item: dict[str, Any], raws: list[RawAnnotation], rasters: list[Raster]) -> Iterator[set[str]]:
-        """Place every statement on every raster; yields, raster by raster, the label sets that lost something there.
+        asset_id = id_of(one.place)
+        row = {
+            **{name: item[name] for name in _ITEM_COLUMNS},
+            "row_licence": item["licence"],
+            "labelled_by": [],
+            **one.columns,
+            "asset_id": asset_id,
+            "form": str(one.form),
+            "derived_from": None if one.derived_from is None else id_of(one.derived_from),
+            "rendering_of": None if one.rendering_of is None else id_of(one.rendering_of),
+            "source": self.source.id,
+            "content_sha256": content,
+        }
+        self._assets.append(row)
+        if one.tree is not None:
+            row |= {"volume": one.tree.name, "image_sha256": one.tree.sha256}
+        elif one.data is not None:
+            unchanged = one.form in (Form.IMAGE, Form.VIDEO) and not one.columns["changes"]
+            row["image_sha256"] = content if unchanged else sha256(one.data).hexdigest()
+            kind, _, suffix = one.columns["media_type"].partition("/")
+            table = "videos" if kind == "video" else "images"
+            self._bytes[table].append((asset_id, one.data, f"{asset_id}.{_SUFFIXES.get(suffix, suffix)}"))
+            self._held += len(one.data)
+            if self._held >= FLUSH_BYTES or len(self._bytes[table]) >= FLUSH_ROWS:
+                self._flush()
+        return row
+
+    def _place(self, item: dict[str, Any], raws: list[RawAnnotation], targets: list[Target]) -> Iterator[set[str]]:
+        """Place every statement on every target; yields, one by one, the label sets that lost something there.
 
         A set that lost an object no longer marks every object, and its silence about this image means nothing.
         """
-        for number, raster in enumerate(rasters):
+        frames = sum(isinstance(target, Raster) for target in targets)
+        for number, target in enumerate(targets):
             rows: list[dict[str, Any]] = []
             flawed: set[str] = set()
-            for raw, placed in zip(raws, self._placed(raws, raster, len(rasters)), strict=True):
+            for raw, placed in zip(raws, self._placed(raws, target, frames), strict=True):
                 if not isinstance(placed, Refusal):
                     rows += placed
                 elif placed.verdict is Verdict.REJECTED:
@@ -298,15 +377,15 @@ class _Bucket:
             ]
             yield flawed
 
-    def _placed(self, raws: list[RawAnnotation], raster: Raster, frames: int) -> list[list[dict[str, Any]] | Refusal]:
-        """What each statement yields on one raster; statements of one set that refute each other yield nothing."""
+    def _placed(self, raws: list[RawAnnotation], target: Target, frames: int) -> list[list[dict[str, Any]] | Refusal]:
+        """What each statement yields on one target; statements of one set that refute each other yield nothing."""
         self.placer.begin()
         found: list[list[dict[str, Any]] | Refusal] = []
         for raw in raws:
             if raw.kind in _GEOMETRIC and frames > 1:
                 found.append(Refusal(Reason.AMBIGUOUS_IMAGE, f"the label names no frame, the file has {frames}"))
             else:
-                found.append(self.placer.place(raw, raster))
+                found.append(self.placer.place(raw, target))
         refuted = conflicts(
             (row for rows in found if not isinstance(rows, Refusal) for row in rows), self.placer.labels
         )
@@ -316,20 +395,29 @@ class _Bucket:
         ]
 
     def _flush(self) -> None:
-        if not self._images:
-            return
-        ids, data, paths = zip(*self._images, strict=True)
-        image = pa.StructArray.from_arrays(
-            [pa.array(data, pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
-        )
-        self.writer.write("images", pa.Table.from_arrays([pa.array(ids, pa.string()), image], schema=IMAGES))
-        self._images, self._image_bytes = [], 0
+        for table, schema in (("images", IMAGES), ("videos", VIDEOS)):
+            if not self._bytes[table]:
+                continue
+            ids, data, paths = zip(*self._bytes[table], strict=True)
+            cells = pa.StructArray.from_arrays(
+                [pa.array(data, pa.binary()), pa.array(paths, pa.string())], ["bytes", "path"]
+            )
+            self.writer.write(table, pa.Table.from_arrays([pa.array(ids, pa.string()), cells], schema=schema))
+            self._bytes[table].clear()
+        self._held = 0
+
+    def _flush_rows(self, at_least: int) -> None:
+        """Hand rows on between items: those of the last one are complete."""
+        if len(self._assets) + len(self._annotations) > at_least:
+            self.writer.write("assets", pa.Table.from_pylist(self._assets, schema=ASSETS))
+            self.writer.write("annotations", pa.Table.from_pylist(self._annotations, schema=ANNOTATIONS))
+            self._assets.clear()
+            self._annotations.clear()
 
     def close(self) -> None:
         """Write what is still held."""
         self._flush()
-        self.writer.write("assets", pa.Table.from_pylist(self._assets, schema=ASSETS))
-        self.writer.write("annotations", pa.Table.from_pylist(self._annotations, schema=ANNOTATIONS))
+        self._flush_rows(0)
         rows = [
             {"path": path, "member": member, "bytes": size, "sha256": digest, "role": role}
             for (path, member), (size, digest, role) in sorted(self.files.items(), key=_by_name)
@@ -337,20 +425,15 @@ class _Bucket:
         self.writer.write("files", pa.Table.from_pylist(rows, schema=FILES))
 
 
-_DELIVERED_COLUMNS: Final = (
-    "media_type",
-    "width",
-    "height",
-    "channels",
-    "bit_depth",
-    "exif_orientation",
-    "spacing_mm",
-    "photometric",
-    "rescale_slope",
-    "rescale_intercept",
-    "rescale_unit",
-    "phash",
-)
+def _files_of(item: dict[str, Any]) -> list[tuple[str, str | None, int]]:
+    """Path, member and size of each of an item's files."""
+    several = item["files"]
+    if several is None:
+        return [(item["path"], item["member"], item["bytes"])]
+    return [(file["path"], file["member"], file["bytes"]) for file in several]
+
+
+_SUFFIXES: Final = {"quicktime": "mov", "x-matroska": "mkv", "mp2t": "ts", "x-msvideo": "avi"}
 
 _ITEM_COLUMNS: Final = (
     "item_key",
@@ -363,5 +446,4 @@ _ITEM_COLUMNS: Final = (
     "anatomy",
     "view",
     "laterality",
-    "labelled_by",
 )

@@ -15,6 +15,7 @@ from curate.dicom_names import side
 from curate.errors import DataError
 from curate.layouts.absent import Absent, Line, distinct, listed_names
 from curate.layouts.base import ImageRef, Record, Refused
+from curate.layouts.stacks import UID_NAME
 from curate.layouts.tree import ArchiveError, Entry, ImageIndex
 from curate.recipe import Parts
 from curate.schema import FILES, INVENTORY, Kind, Reason, Refusal, Unit, Verdict, identity
@@ -46,7 +47,7 @@ class ScanStage:
     """One part per source."""
 
     name = "scan"
-    version = 2
+    version = 3
     tables: tuple[str, ...] = ("inventory", "files", "rejects")
     after: tuple[str, ...] = ()
     isolated = True
@@ -77,7 +78,7 @@ class ScanStage:
         cached = run.freshness.inputs(part, source.root, stats, whole=True)
         if cached is not None:
             return cached
-        with SourceFiles(source) as files:
+        with SourceFiles(run, source) as files:
             for labels in source.card.labels:
                 for entry in layouts.layout_of(labels).label_files(files.context(labels)):
                     files.try_read(entry)
@@ -85,7 +86,8 @@ class ScanStage:
                 files.try_read(entry)
             if source.card.reads_headers:
                 for entry in files.images:
-                    files.try_read(entry)
+                    if entry.key not in files.headers:
+                        files.try_read(entry)
             now = files.inputs(run)
         built = run.sidecars.get(part)
         if built is not None and built.inputs == now:
@@ -104,7 +106,7 @@ class ScanStage:
             if key in run.poisoned:
                 raise ArchiveError(run.poisoned[key], "reading the file ended the process")
 
-        with SourceFiles(source, touch) as files:
+        with SourceFiles(run, source, touch) as files:
             files.check_patterns()
             scan = _Scan(run, source, files, writer, beat)
             scan.read_headers()
@@ -132,9 +134,14 @@ class _Scan:
         self.writer = writer
         self.beat = beat
         self.index = files.index or ImageIndex(files.images)
-        self.items = {entry.key: Item(entry) for entry in files.images}
+        self.items = {
+            entry.key: Item(entry, files=files.stacks[entry.key].members if entry.key in files.stacks else None)
+            for entry in files.images
+        }
         self.claimed: set[str] = {
-            entry.path if self.card.images.column is not None else entry.key for entry in files.images
+            member.path if self.card.images.column is not None else member.key
+            for entry in files.images
+            for member in files.members(entry)
         }
         self.image_keys = frozenset(self.claimed)
         self.refused_files: set[str] = set()
@@ -147,6 +154,8 @@ class _Scan:
 
     def show(self, key: str) -> str:
         """A key as outputs may show it."""
+        if key.startswith(UID_NAME):
+            return self.run.key.token("uid", self.card.id, key)
         return self.run.visible(self.card.id, key) if self.hides_paths else key
 
     def refuse(
@@ -160,9 +169,11 @@ class _Scan:
 
     def read_headers(self) -> None:
         """DICOM headers of all images, where the card wants them."""
-        if not self.card.reads_headers:
+        if not self.card.reads_headers and self.card.images.form != "volume":
             return
         for key in list(self.items):
+            if self.card.images.form == "volume" and key not in self.files.headers:
+                continue  # no DICOM file
             header = self.files.header(self.items[key].entry)
             if isinstance(header, Refusal):
                 self._drop(key, header)

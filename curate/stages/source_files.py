@@ -10,9 +10,11 @@ from curate.card import LabelSet
 from curate.corpus import ResolvedSource
 from curate.errors import DataError
 from curate.images.dicom import Header, read_header
+from curate.images.formats import Format, format_of
 from curate.layouts.base import Context
 from curate.layouts.globs import compile_patterns, reaches_into
-from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
+from curate.layouts.stacks import OBJECT_CLASSES, Stack, merged, paired, series_of
+from curate.layouts.tree import Entry, ImageIndex, Reader, Tree, in_order
 from curate.schema import Reason, Refusal
 from curate.stages.base import UNREADABLE, Run, digest_of, refusal_of, source_patterns
 
@@ -25,7 +27,8 @@ class SourceFiles:
     `touch` is called with each entry before its bytes are read; what it raises is what the reader meets.
     """
 
-    def __init__(self, source: ResolvedSource, touch: Callable[[Entry], None] = lambda _: None) -> None:
+    def __init__(self, run: Run, source: ResolvedSource, touch: Callable[[Entry], None] = lambda _: None) -> None:
+        self._token = lambda uid: run.key.token("series", source.id, uid)
         self.touch = touch
         self.source = source
         self.card = source.card
@@ -41,13 +44,51 @@ class SourceFiles:
         self._reader = Reader(Path(source.root), column=self.card.images.column)
         mask_files = {entry.key for labels in self.card.labels for entry in self.mask_files(labels)}
         self.images = [entry for entry in self.images if entry.key not in mask_files]
-        self.index = ImageIndex(self.images)
+        self.stacks: dict[str, Stack] = {}  # by the key of their entry
+        if self.card.images.form == "volume":
+            self._stack()
+        aliases = ((name, stack.entry) for stack in self.stacks.values() for name in stack.names)
+        self.index = ImageIndex(self.images, aliases)
 
     def __enter__(self) -> "SourceFiles":
         return self
 
     def __exit__(self, *problem: object) -> None:
         self._reader.close()
+
+    def _stack(self) -> None:
+        """Put the files of one series, and headers with their data, together as one image.
+
+        A DICOM object that is no picture is no image: a label set reads it, or nothing does.
+        """
+        headers = {entry: self.header(entry) for entry in self.images if self._is_dicom(entry)}
+        read = {entry: header for entry, header in headers.items() if isinstance(header, Header)}
+        objects = {
+            entry
+            for entry, header in read.items()
+            if header.frames == 0 or header.values.get("SOPClassUID") in OBJECT_CLASSES
+        }
+        pictures = {entry: header for entry, header in read.items() if entry not in objects}
+        stacks = series_of(pictures, self._token)
+        for stack in stacks:
+            self.headers[stack.entry.key] = merged(pictures[member] for member in stack.members)
+        others = [entry for entry in self.images if entry not in headers]
+        stacks += paired(others, {entry.name: entry for entry in self.tree.entries})
+        self.stacks = {stack.entry.key: stack for stack in stacks}
+        gone = objects | {member for stack in stacks for member in stack.members}
+        alone = [entry for entry in self.images if entry not in gone]
+        self.images = in_order([*alone, *(stack.entry for stack in stacks)])
+
+    def _is_dicom(self, entry: Entry) -> bool:
+        try:
+            return format_of(self._reader.head(entry.path, entry.member, 256)) is Format.DICOM
+        except OSError:
+            return False
+
+    def members(self, entry: Entry) -> tuple[Entry, ...]:
+        """The files of an image."""
+        stack = self.stacks.get(entry.key)
+        return (entry,) if stack is None else stack.members
 
     def read(self, entry: Entry) -> bytes:
         """A file's bytes; their digest is remembered, or that they could not be had."""

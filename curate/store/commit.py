@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -15,8 +15,9 @@ from curate.errors import ConservationError, StoreError
 from curate.schema import TABLES, Refusal, Unit, Verdict
 from curate.store.parquet import HashingFile, TableFile
 from curate.store.part import TEMPORARY_PREFIX, Count, OutputFile, Part, Sidecar, encode_sidecar
+from curate.store.trees import StoredTree, digest_of_tree, files_of, remove_tree
 
-__all__ = ["PartWriter", "replace_file", "retire"]
+__all__ = ["PartWriter", "TreeWriter", "replace_file", "retire"]
 
 
 class PartWriter:
@@ -37,6 +38,7 @@ class PartWriter:
         self._refused: Counter[tuple[str, str]] = Counter()
         self._reasons: dict[str, dict[str, Counter[str]]] = {}
         self._rejects: list[dict[str, Any]] = []
+        self._trees: dict[str, OutputFile] = {}
         self.emitted: Counter[str] = Counter()
         self.statistics: dict[str, Any] = {}
 
@@ -64,6 +66,34 @@ class PartWriter:
         """Close a slice that is complete, so that a part with many slices holds one file open at a time."""
         if (table, bucket) in self._open:
             self._open[table, bucket].close()
+
+    @contextlib.contextmanager
+    def tree(self, table: str, suffix: str) -> "Iterator[TreeWriter]":
+        """A folder to fill, such as a zarr tree. `TreeWriter.commit` gives it its name; else it vanishes."""
+        with _disk_errors(self.out):
+            _make_folder(self.out / table / self.part.folder)
+        writer = TreeWriter(self.out, self.out / table / self.part.folder, suffix)
+        try:
+            yield writer
+            if writer.stored is not None:
+                self._add_tree(table, writer.stored)
+        finally:
+            remove_tree(writer.path)
+
+    def _add_tree(self, table: str, stored: StoredTree) -> None:
+        """Two items of equal content share one tree."""
+        self._trees.setdefault(
+            stored.name,
+            OutputFile(
+                table=table,
+                bucket=self.part.bucket,
+                name=stored.name,
+                sha256=stored.sha256,
+                bytes=stored.bytes,
+                rows=stored.files,
+            ),
+        )
+        self.emitted[table] += 1
 
     def saw(self, unit: Unit, n: int = 1) -> None:
         """Count input."""
@@ -110,6 +140,7 @@ class PartWriter:
             for (table, bucket), temporary in sorted(self._open.items(), key=lambda item: (item[0][0], item[0][1] or 0))
         ]
         self._open.clear()
+        files = sorted([*files, *self._trees.values()], key=lambda file: (file.table, file.bucket or 0, file.name))
         sidecar = Sidecar(
             stage=self.part.stage,
             source=self.part.source,
@@ -157,6 +188,34 @@ class PartWriter:
         if self._folder:
             return self.out / self._folder, table
         return self.out / table / self.part.folder, self.part.stage
+
+
+class TreeWriter:
+    """A folder before it has a name: `path` is where to write."""
+
+    def __init__(self, out: Path, home: Path, suffix: str) -> None:
+        self._out = out
+        self._home = home
+        self._suffix = suffix
+        self.path = home / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        self.stored: StoredTree | None = None
+
+    def commit(self) -> StoredTree:
+        """Make every file durable and give the folder its name; one that has it already holds the same bytes."""
+        with _disk_errors(self._home):
+            for _, file in files_of(self.path):
+                _sync_file(file)
+            for folder in sorted({file.parent for _, file in files_of(self.path)} | {self.path}, reverse=True):
+                _sync_folder(folder)
+            digest, size, count = digest_of_tree(self.path)
+            final = self._home / f"{digest[:32]}{self._suffix}"
+            if final.is_dir() and digest_of_tree(final)[0] != digest:
+                remove_tree(final)
+            if not final.is_dir():
+                self.path.rename(final)
+                _sync_folder(self._home)
+        self.stored = StoredTree(final.relative_to(self._out).as_posix(), digest, size, count)
+        return self.stored
 
 
 class _Temporary:
@@ -261,6 +320,11 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
         _sync_folder(place.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,8 @@ from curate.store.part import SIDECAR_FOLDER, TEMPORARY_PREFIX, Sidecars
 
 __all__ = ["leftovers", "remove", "remove_empty_folders"]
 
+TREE_DEPTH = 3
+
 
 def leftovers(out: Path, keep: frozenset[str]) -> list[Path]:
     """Files below an output folder that no sidecar names: of killed builds, and of parts that were replaced.
@@ -23,7 +25,9 @@ def leftovers(out: Path, keep: frozenset[str]) -> list[Path]:
             and path.suffix == ".json"
             and not path.name.startswith(TEMPORARY_PREFIX)
         )
-        if (path.is_file() or path.is_symlink()) and name not in named and not is_sidecar:
+        # `volumes/<source>/<digest>.zarr` is named as a whole.
+        is_named = name in named or "/".join(name.split("/", TREE_DEPTH)[:TREE_DEPTH]) in named
+        if (path.is_file() or path.is_symlink()) and not is_named and not is_sidecar:
             found.append(path)
     return found
 

@@ -69,7 +69,7 @@ class Part:
 
 
 class OutputFile(Struct, frozen=True):
-    """One committed file."""
+    """One committed file, or one committed tree: then `sha256` is that of its listing and `rows` counts its files."""
 
     table: str
     bucket: int | None  # of the rows within; scan writes one inventory per bucket

@@ -8,7 +8,7 @@ from curate.layouts.base import RawAnnotation, RawMask
 from curate.schema import Kind, Refusal
 from curate.stages.placing import Placer, Raster
 
-RASTER = Raster("a", "example", 4, 2, None)
+RASTER = Raster(width=4, height=2, asset_id="a", source="example")
 LABELS = {"set": LabelSet(layout="masks", name="set", options={"background": 3})}
 MAP = np.array([[0, 0, 7, 7], [0, 5, 5, 7]])
 
