@@ -24,7 +24,7 @@ def test_every_command_that_a_page_shows_exists(page: Path) -> None:
 
 
 def test_every_room_of_the_house_page_is_there_and_none_is_missing() -> None:
-    named = set(re.findall(r"`([a-z_]+(?:/|\.py))`", (ROOT / "docs" / "house.md").read_text()))
+    named = set(re.findall(r"`([a-z0-9_]+(?:/|\.py))`", (ROOT / "docs" / "house.md").read_text()))
     inside = [path for path in (ROOT / "curate").iterdir() if not path.name.startswith("_")]
     rooms = {path.name + ("/" if path.is_dir() else "") for path in inside}
     small = {
