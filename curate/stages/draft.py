@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate import tasks
 from curate.layouts.masks import is_label_map
 from curate.recipe import TaskEntry
 from curate.rows import Draft, Subject, subjects, to_table
-from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Refusal, Unit
+from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Form, Refusal, Unit
 from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.parquet import read_table
@@ -19,6 +20,9 @@ from curate.tasks.wording import wordings_digest
 from curate.vocabulary import LabelNames, Vocabulary
 
 __all__ = ["DraftStage", "digest_of_vocabulary", "read_part", "read_subjects", "vocabulary_of"]
+
+SILENT_FORMS = (Form.RENDERING, Form.TILE, Form.FRAME, Form.CLIP)
+"""What no annotation is ever placed on: pieces of a whole that the source speaks of, and other views of it."""
 
 CHUNK_ROWS = 5000
 """Drafts held as Python values before they become an Arrow table."""
@@ -45,9 +49,11 @@ def read_part(run: Run, part: Part) -> Sidecar:
 
 
 def read_subjects(run: Run, part: Part) -> Iterator[Subject]:
-    """The bucket's assets with their annotations."""
+    """The bucket's assets with their annotations; those of which nothing can be said are left out."""
     sidecar = read_part(run, part)
     assets = read_table(run.out, sidecar.of("assets"), ASSETS)
+    silent = pc.is_in(assets.column("form"), value_set=pa.array([str(form) for form in SILENT_FORMS]))
+    assets = assets.filter(pc.and_(pc.invert(silent), pc.is_null(assets.column("rendering_of"))))
     annotations = read_table(run.out, sidecar.of("annotations"), ANNOTATIONS)
     return subjects(assets, annotations)
 

@@ -12,7 +12,7 @@ from curate.schema import Kind, Laterality, Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
 from curate.tasks.english import capitalised, indefinite, joined, phrase, speakable, verb
 from curate.tasks.facts import Finding, findings
-from curate.tasks.picture import attributes, noun
+from curate.tasks.picture import attributes, called, noun
 from curate.tasks.statements import a_thing, bare, grade_value, is_structure, reads_as_label, some_things
 from curate.tasks.wording import Said, drafts, hash_of, sentences_of
 
@@ -52,7 +52,7 @@ class LabelCaption:
         name = noun(asset)
         said = Said(
             aspect="caption",
-            exchange="unnamed" if name == "image" else "caption",
+            exchange="unnamed" if name == called(asset) else "caption",
             words={"a_noun": indefinite(name, thing=True), "findings": told},
             annotations=[*rests_on, *grades],
             constraints={

@@ -11,7 +11,7 @@ from curate.schema import Kind, Laterality, Refusal, State, World
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
 from curate.tasks.english import indefinite, is_specimen, joined, phrase, verb
 from curate.tasks.facts import Finding, findings, silence_of
-from curate.tasks.picture import attributes, body_part, noun
+from curate.tasks.picture import attributes, body_part, called, noun
 from curate.tasks.statements import a_thing, bare, grade_value, reads_as_label
 from curate.tasks.wording import Said, drafts, hash_of
 
@@ -105,7 +105,7 @@ def _plain_noun(asset: Asset, *told: Finding) -> str:
     """The image's name, reduced to `image` where it would give the answer away."""
     name = noun(asset, without=frozenset({"view"}))
     words = f" {name.lower()} "
-    return "image" if any(f" {phrase(finding.concept).lower()} " in words for finding in told) else name
+    return called(asset) if any(f" {phrase(finding.concept).lower()} " in words for finding in told) else name
 
 
 def _grades(subject: Subject) -> Iterator[Said]:

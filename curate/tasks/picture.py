@@ -1,13 +1,16 @@
 """How an image is called in a sentence: `chest radiograph`, `axial CT image of the head`."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from curate.dicom_names import spoken
 from curate.rows import Asset
-from curate.schema import Laterality
+from curate.schema import Form, Laterality
 from curate.tasks.english import ModalityWords, grammar, is_specimen, phrase, speakable
 
-__all__ = ["anatomy_phrase", "attributes", "body_part", "modality_name", "noun", "view_name"]
+__all__ = ["anatomy_phrase", "attributes", "body_part", "called", "modality_name", "noun", "view_name"]
+
+_CALLED: Final = {Form.VOLUME: "scan", Form.VIDEO: "video", Form.CLIP: "video"}
 
 ATTRIBUTES = ("modality", "anatomy", "view", "laterality")
 """What an image shows of itself; age, sex and laboratory values are not among them."""
@@ -57,6 +60,11 @@ def attributes(asset: Asset) -> Iterator[tuple[str, str]]:
             yield name, str(value)
 
 
+def called(asset: Asset) -> str:
+    """What templates call the asset where they say `image`: a volume is a scan, a video is a video."""
+    return _CALLED.get(asset.form, "image")
+
+
 def noun(asset: Asset, *, without: frozenset[str] = frozenset()) -> str:
     """The image as a noun phrase without an article; `without` leaves out what a question asks about."""
     part = None if "anatomy" in without else anatomy_phrase(asset)
@@ -65,6 +73,8 @@ def noun(asset: Asset, *, without: frozenset[str] = frozenset()) -> str:
     name = words.noun if words else "image"
     if not words and "modality" not in without and (modality := modality_name(asset)):
         name = modality if modality.endswith(("image", "photograph")) else f"{modality} image"
+    if name == "image" or name.endswith(" image"):
+        name = name.removesuffix("image") + called(asset)
     if words and words.whole and part and placed == f"the {part}":
         name = f"{part} {name}"
     elif placed:

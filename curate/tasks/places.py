@@ -14,13 +14,15 @@ from curate.tasks.wording import hash_of, load
 
 __all__ = ["in_reading_order", "json_list", "pixel_box", "pixel_point", "sized"]
 
+VOLUME = "volume"
+
 PixelBox = tuple[int, int, int, int]
 PixelPoint = tuple[int, int]
 
 
 def pixel_box(annotation: Annotation, asset: Asset) -> PixelBox | None:
-    """The box in whole pixels, or None where the annotation has none or its box is empty."""
-    if annotation.box is None:
+    """The box in whole pixels, or None where the annotation has none on a raster or its box is empty."""
+    if annotation.box is None or annotation.frame == VOLUME:
         return None
     x0, y0, x1, y1 = annotation.box
     left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
@@ -29,8 +31,8 @@ def pixel_box(annotation: Annotation, asset: Asset) -> PixelBox | None:
 
 
 def pixel_point(annotation: Annotation, asset: Asset) -> PixelPoint | None:
-    """The pixel in which the point lies, or None where the annotation has no point or it lies outside."""
-    if annotation.point is None:
+    """The pixel in which the point lies, or None where the annotation has none on a raster or it lies outside."""
+    if annotation.point is None or annotation.frame == VOLUME:
         return None
     x, y = annotation.point
     if not (0 <= x <= asset.width and 0 <= y <= asset.height):

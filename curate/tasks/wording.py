@@ -20,6 +20,7 @@ from curate.dicom_names import table_text
 from curate.rows import Annotation, Asset, Draft, Message
 from curate.schema import Origin, identity
 from curate.tasks.english import capitalised
+from curate.tasks.picture import called
 
 __all__ = [
     "IMAGE_TOKEN",
@@ -102,6 +103,7 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
     start = hash_of(*key, "wording")
     step = _stride(n_ask * n_tell)
     constraints = msgspec.json.encode(said.constraints, order="deterministic").decode()
+    thing = called(asset)
     for variant in range(min(variants, n_ask * n_tell)):
         ask, tell = divmod((start + variant * step) % (n_ask * n_tell), n_tell)
         yield Draft(
@@ -115,15 +117,15 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
             language="en",
             origin=Origin.TEMPLATE,
             messages=[
-                Message("user", IMAGE_TOKEN + _filled(exchange.ask[ask], said.words)),
-                Message("assistant", _filled(exchange.tell[tell], said.words)),
+                Message("user", IMAGE_TOKEN + _filled(exchange.ask[ask], said.words, thing)),
+                Message("assistant", _filled(exchange.tell[tell], said.words, thing)),
             ],
             constraints=constraints,
         )
 
 
-def _filled(template: str, words: Mapping[str, str]) -> str:
-    return capitalised(template.format_map(words))
+def _filled(template: str, words: Mapping[str, str], thing: str) -> str:
+    return capitalised(template.replace("image", thing).format_map(words))
 
 
 @functools.cache

@@ -70,8 +70,8 @@ class Facts:
         return len(marked) if marked or key in self.kinds.get(label_set, ()) else None
 
     def box(self, annotation: Annotation) -> tuple[int, ...] | None:
-        """The box as a text writes it: floor and ceiling, within the image."""
-        if annotation.box is None:
+        """The box as a text writes it: floor and ceiling, within the image; a box in a volume is never written."""
+        if annotation.box is None or annotation.frame == "volume":
             return None
         asset = self.by_id[annotation.asset_id]
         x0, y0, x1, y1 = annotation.box
@@ -84,7 +84,7 @@ class Facts:
 
     def point(self, annotation: Annotation) -> tuple[int, ...] | None:
         """The point as a text writes it: the pixel in which it lies."""
-        if annotation.point is None:
+        if annotation.point is None or annotation.frame == "volume":
             return None
         asset = self.by_id[annotation.asset_id]
         x, y = annotation.point
