@@ -18,6 +18,7 @@ from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
 
 __all__ = [
+    "MEDIA_LIBRARIES",
     "PIXEL_LIBRARIES",
     "UNREADABLE",
     "Beat",
@@ -48,6 +49,23 @@ PIXEL_LIBRARIES: Final = frozenset(
     ]
 )
 """The distributions that decode and encode pixels: a new version may give other bytes."""
+
+MEDIA_LIBRARIES: Final = frozenset(
+    [
+        "av",
+        "h5py",
+        "highdicom",
+        "imagecodecs",
+        "nibabel",
+        "numcodecs",
+        "openslide-bin",
+        "openslide-python",
+        "simpleitk",
+        "tifffile",
+        "zarr",
+    ]
+)
+"""Those that read volumes, slides and videos, and write arrays: which of them a file needs, only its bytes tell."""
 
 RealPaths = dict[str, tuple[str, str | None]]
 """Token -> path and member, on a card that hides paths."""

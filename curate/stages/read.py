@@ -35,6 +35,7 @@ from curate.schema import (
     item_key,
 )
 from curate.stages.base import (
+    MEDIA_LIBRARIES,
     PIXEL_LIBRARIES,
     UNREADABLE,
     Beat,
@@ -97,7 +98,7 @@ class ReadStage:
             "limits": msgspec.to_builtins(images.Limits()),
             **{f"recipe.{key}": msgspec.to_builtins(getattr(run.corpus.recipe, key)) for key in _DELIVERY},
         }
-        return stage_fingerprint(self, config, PIXEL_LIBRARIES | {"pyarrow"})
+        return stage_fingerprint(self, config, PIXEL_LIBRARIES | MEDIA_LIBRARIES | {"pyarrow"})
 
     def inputs(self, run: Run, part: Part) -> dict[str, str]:
         """The slice of inventory, and the digest of every image and mask file in it."""

@@ -35,9 +35,14 @@ def rows(version: str) -> pa.Table:
 
 
 def commit(out: Path, version: str) -> None:
-    """One part with two tables and its sidecar."""
+    """One part with two tables, a tree of two files, and its sidecar."""
     with PartWriter(out, PART) as writer:
         writer.write("files", rows(version))
+        with writer.tree("volumes", ".zarr") as tree:
+            (tree.path / "0").mkdir(parents=True)
+            (tree.path / "zarr.json").write_bytes(b"{}")
+            (tree.path / "0" / "c").write_bytes(version.encode())
+            tree.commit()
         writer.saw(Unit.ITEM, ROWS + 1)
         writer.used(Unit.ITEM, ROWS)
         writer.refuse(Unit.ITEM, "gone.png", Refusal(Reason.EMPTY_FILE, "0 bytes"))

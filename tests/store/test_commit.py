@@ -17,6 +17,7 @@ from curate.store.commit import PartWriter, replace_file
 from curate.store.gc import leftovers, remove
 from curate.store.parquet import HashingFile
 from curate.store.part import TEMPORARY_PREFIX, Sidecars
+from curate.store.trees import digest_of_tree
 from tests.conftest import ROOT
 from tests.crash.small import tree
 from tests.store.kill_at_step import PART, ROWS, commit, rows
@@ -42,6 +43,9 @@ def assert_nothing_torn(out: Path) -> None:
             assert pq.ParquetFile(path, page_checksum_verification=True).read().num_rows in (1, ROWS)
     for sidecar in Sidecars(out).listed():
         for file in sidecar.files:
+            if file.table == "volumes":
+                assert digest_of_tree(out / file.name)[0] == file.sha256
+                continue
             assert hashlib.sha256((out / file.name).read_bytes()).hexdigest() == file.sha256
 
 
@@ -108,7 +112,7 @@ def test_a_full_disk_is_a_plain_error_that_leaves_nothing_and_hurts_nothing(
     assert told.value.exit_code == 1
     assert "run the same command again" in str(told.value)
     assert not [name for name in tree(out) if TEMPORARY_PREFIX in name]
-    assert not list(out.rglob("*.json"))
+    assert not list((out / "parts").rglob("*.json"))
     commit(out, "one")
     remove(leftovers(out, frozenset()))
     assert tree(out) == undisturbed
@@ -121,7 +125,7 @@ def test_a_disk_that_fails_to_sync_fails_the_commit(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StoreError, match="Input/output error"):
         commit(tmp_path / "out", "one")
-    assert not list((tmp_path / "out").rglob("*.json"))
+    assert not list((tmp_path / "out" / "parts").rglob("*.json"))
     assert not list((tmp_path / "out").rglob(f"{TEMPORARY_PREFIX}*"))
 
 
@@ -174,7 +178,46 @@ def test_gc_removes_what_no_sidecar_names_and_nothing_else(tmp_path: Path) -> No
     (tmp_path / "corpus.json").write_text("{}")
     found = {path.relative_to(tmp_path).as_posix() for path in leftovers(tmp_path, frozenset({"corpus.json"}))}
     named = {file.name for file in Sidecars(tmp_path).need(PART).files}
-    assert len(found) == 4  # the replaced table, two temporary files, the note; the rejects of both are the same file
+    # The replaced table and tree, two temporary files, the note; the rejects of both are the same file.
+    assert len(found) == 6
     assert not found & named
     remove(leftovers(tmp_path, frozenset({"corpus.json"})))
-    assert set(tree(tmp_path)) == named | {"corpus.json", PART.sidecar_path}
+    (volume,) = (name for name in named if name.startswith("volumes/"))
+    kept = (named - {volume}) | {f"{volume}/zarr.json", f"{volume}/0/c"}
+    assert set(tree(tmp_path)) == kept | {"corpus.json", PART.sidecar_path}
+
+
+def test_a_tree_that_is_not_committed_vanishes(tmp_path: Path) -> None:
+    with PartWriter(tmp_path, PART) as part, part.tree("volumes", ".zarr") as tree:
+        tree.path.mkdir()
+        (tree.path / "zarr.json").write_bytes(b"{}")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_two_trees_of_equal_content_are_one(tmp_path: Path) -> None:
+    with PartWriter(tmp_path, PART) as part:
+        for _ in range(2):
+            with part.tree("volumes", ".zarr") as tree:
+                tree.path.mkdir()
+                (tree.path / "zarr.json").write_bytes(b"{}")
+                stored = tree.commit()
+        sidecar = part.commit({}, {})
+    assert [file.name for file in sidecar.of("volumes")] == [stored.name]
+    assert sidecar.emitted == {"volumes": 2}
+    assert not leftovers(tmp_path, frozenset())
+
+
+def test_a_tree_under_the_final_name_that_is_torn_is_replaced(tmp_path: Path) -> None:
+    def write() -> str:
+        with PartWriter(tmp_path, PART) as part:
+            with part.tree("volumes", ".zarr") as tree:
+                tree.path.mkdir()
+                (tree.path / "zarr.json").write_bytes(b"{}")
+                (tree.path / "c").write_bytes(b"voxels")
+                stored = tree.commit()
+            part.commit({}, {})
+        return stored.name
+
+    (tmp_path / write() / "c").unlink()
+    whole = tmp_path / write()
+    assert digest_of_tree(whole)[0].startswith(whole.stem)
