@@ -10,18 +10,20 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from curate import layouts, tasks
+from curate import layouts, pacs, tasks
 from curate.card import Card, load_card, read_yaml
 from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, described, project_key, resolve
 from curate.errors import CardError, RecipeError, StoreError, UsageError
 from curate.execute.child import Limits
 from curate.execute.local import LocalExecutor
 from curate.ledger import Ledger, Shortfall, judge, ledger_of, unit_expected
+from curate.pacs import Ingested
 from curate.recipe import Recipe, load_recipe, recipe_of_card
 from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
 from curate.store.commit import replace_file, retire
 from curate.store.freshness import Freshness, cache_folder
 from curate.store.part import TEMPORARY_PREFIX, WHOLE, OutputFile, Part, Sidecars, differences
+from curate.store.trees import TREES, files_of
 from curate.terms import check_terms
 
 __all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
@@ -74,10 +76,11 @@ class Built:
     kept: dict[str, int]  # stage -> parts that were current
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    ingested: tuple[Ingested, ...] = ()  # from DICOMweb servers, by source
 
 
-def load(path: Path, data_root: Path | None, limit: int | None = None) -> Corpus:
-    """A recipe, or a card as a recipe of its own, with all that it names.
+def load(path: Path, data_root: Path | None, limit: int | None = None, out: Path | None = None) -> Corpus:
+    """A recipe, or a card as a recipe of its own, with all that it names; `out` is where its output lies or will.
 
     Raises:
         CurateError: see `errors`; nothing was read but cards and recipes.
@@ -86,9 +89,10 @@ def load(path: Path, data_root: Path | None, limit: int | None = None) -> Corpus
     if limit is not None:
         entries = tuple(msgspec.structs.replace(entry, limit=limit) for entry in recipe.sources)
         recipe = msgspec.structs.replace(recipe, sources=entries)
-    corpus = resolve(recipe, data_root)
+    corpus = resolve(recipe, data_root, out)
     for source in corpus.sources:
         check_card(source.card)
+        pacs.check_source(source)
     for entry in recipe.tasks:
         tasks.make_task(entry.name, entry.options, {}, variants=entry.variants)
     return corpus
@@ -158,16 +162,27 @@ def _state(stage: Stage, run: Run, part: Part) -> Planned:
     sidecar = run.sidecars.get(part)
     if sidecar is None:
         return Planned(part, "missing", ("not built yet",))
+    if stage.name == "scan" and _is_mirror_gone(run, part.source):
+        return Planned(part, "stale", ("its mirror is gone: a build fetches it again",))
     reasons = differences(sidecar, stage.fingerprint(run, part), stage.inputs(run, part))
     reasons += [f"file {file.name} is not there in full" for file in sidecar.files if not _is_whole(run.out, file)]
     return Planned(part, "stale" if reasons else "done", tuple(reasons))
 
 
+def _is_mirror_gone(run: Run, source: str) -> bool:
+    entry = run.corpus.source(source)
+    return entry.dicomweb is not None and not Path(entry.root).is_dir()
+
+
 def _is_whole(out: Path, file: OutputFile) -> bool:
-    """True where a committed file has its size; its digest is what `check` takes."""
+    """True where a committed file, or all files of a tree, have their size; the digest is what `check` takes."""
+    place = out / file.name
     try:
-        return (out / file.name).stat().st_size == file.bytes
-    except OSError:
+        if file.table in TREES:
+            sizes = [path.stat().st_size for _, path in files_of(place)]
+            return (sum(sizes), len(sizes)) == (file.bytes, file.rows)
+        return place.stat().st_size == file.bytes
+    except (OSError, StoreError):
         return False
 
 
@@ -177,7 +192,7 @@ def _run(corpus: Corpus, out: Path, key: ProjectKey) -> Run:
 
 def run_for(recipe_path: Path, out: Path, data_root: Path | None) -> Run:
     """What a command needs that looks at an output and its sources together."""
-    return _run(load(recipe_path, data_root), out, project_key())
+    return _run(load(recipe_path, data_root, out=out), out, project_key())
 
 
 def build(
@@ -189,17 +204,21 @@ def build(
     limit: int | None = None,
     only_stage: str | None = None,
     part_range: tuple[int, int] | None = None,
+    offline: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Built:
     """Build what is wanted and absent or stale; what was committed stays whatever happens.
 
-    `only_stage` builds that stage alone; `part_range` the parts from A up to B of its full sorted list.
+    `only_stage` builds that stage alone; `part_range` the parts from A up to B of its full sorted list. `offline` asks
+    no DICOMweb server: their sources are built from the mirrors that the last build left.
 
     Raises:
         CurateError: see `errors`.
     """
-    corpus = load(recipe_path, data_root, limit)
-    return build_corpus(corpus, out, jobs=jobs, only_stage=only_stage, part_range=part_range, progress=progress)
+    corpus = load(recipe_path, data_root, limit, out)
+    return build_corpus(
+        corpus, out, jobs=jobs, only_stage=only_stage, part_range=part_range, offline=offline, progress=progress
+    )
 
 
 def build_corpus(
@@ -209,6 +228,7 @@ def build_corpus(
     jobs: int | None = None,
     only_stage: str | None = None,
     part_range: tuple[int, int] | None = None,
+    offline: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Built:
     """`build` for a corpus that is loaded already."""
@@ -217,6 +237,7 @@ def build_corpus(
         raise UsageError(f"no stage {only_stage!r}; the stages are {', '.join(STAGE_NAMES)}")
     key = project_key()
     _claim(corpus, out, key)
+    ingested = _ingest(corpus, key, offline, progress) if only_stage in (None, "scan") else ()
     run = _run(corpus, out, key)
     built: dict[str, int] = {}
     kept: dict[str, int] = {}
@@ -244,7 +265,21 @@ def build_corpus(
                 _run_parts(executors[stage.isolated], run, stage, todo, progress)
     ledger = ledger_of(run.sidecars.listed())
     shortfalls = judge(ledger, corpus) if only_stage is None else ()
-    return Built(ledger, shortfalls, built, kept, time.monotonic() - began, _notes(corpus, key))
+    return Built(ledger, shortfalls, built, kept, time.monotonic() - began, _notes(corpus, key), ingested)
+
+
+def _ingest(
+    corpus: Corpus, key: ProjectKey, offline: bool, progress: Callable[[Progress], None]
+) -> tuple[Ingested, ...]:
+    """Bring the mirrors of DICOMweb sources up to date, or see that they are whole."""
+
+    def told(done: int, wanted: int) -> None:
+        progress(Progress("fetch", wanted, done))
+
+    sources = [source for source in corpus.sources if source.dicomweb is not None]
+    if offline:
+        return tuple(pacs.from_mirror(source, key) for source in sources)
+    return tuple(pacs.ingest(source, key, environment=os.environ, progress=told) for source in sources)
 
 
 def _run_parts(

@@ -22,10 +22,10 @@ from curate.records import RECORDS, closed_words, record_validator
 from curate.schema import CATALOG_TABLES, TABLES, item_key
 from curate.stages import Stage, stages
 from curate.stages.base import Run
-from curate.stages.read import rehash
+from curate.stages.item_files import rehash
 from curate.store.freshness import Freshness, cache_folder
 from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, Sidecars, decode_sidecar
-from curate.store.trees import digest_of_tree
+from curate.store.trees import TREES, digest_of_tree
 
 if TYPE_CHECKING:
     import duckdb
@@ -138,7 +138,7 @@ def _sidecars(out: Path, findings: list[Finding]) -> list[Sidecar]:
 
 def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
     path = out / file.name
-    if file.table not in TABLES and file.table not in CATALOG_TABLES:
+    if file.table in TREES:
         yield from _check_tree(path, part, file)
         return
     digest = hashlib.sha256()

@@ -128,7 +128,7 @@ def plan(out: printing.Printer, recipe: Path, target: Path, data_root: Path | No
     from curate.build import load
     from curate.build import plan as make_plan
 
-    return out.plan(make_plan(load(recipe, data_root, limit), target))
+    return out.plan(make_plan(load(recipe, data_root, limit, target), target))
 
 
 @command
@@ -142,6 +142,7 @@ def plan(out: printing.Printer, recipe: Path, target: Path, data_root: Path | No
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many images per source.")
 @click.option("--stage", "only_stage", help="Build this stage alone.")
 @click.option("--parts", "part_range", metavar="A:B", help="Only parts A up to B of the stage's full sorted list.")
+@click.option("--offline", is_flag=True, help="Ask no DICOMweb server: build from the mirrors of the last build.")
 def build(
     out: printing.Printer,
     recipe: Path,
@@ -152,6 +153,7 @@ def build(
     limit: int | None,
     only_stage: str | None,
     part_range: str | None,
+    offline: bool,
 ) -> int:
     """Build what is wanted and absent or stale. RECIPE may be a card."""
     from curate.build import build as run_build
@@ -165,6 +167,7 @@ def build(
             limit=limit,
             only_stage=only_stage,
             part_range=_range(part_range, only_stage),
+            offline=offline,
             progress=progress,
         )
     return out.built(target, built)

@@ -13,12 +13,22 @@ import msgspec
 from curate import recipe as recipes
 from curate.card import Card, Struct
 from curate.errors import DataError, RecipeError, StoreError, UsageError
-from curate.recipe import Recipe
+from curate.recipe import DicomWeb, Recipe, Volumes
 from curate.resources import shipped
 from curate.schema import identity
+from curate.store.freshness import cache_folder
 from curate.store.part import sealed, unsealed
 
-__all__ = ["PUBLIC_KEY", "Corpus", "ProjectKey", "ResolvedSource", "catalog_folders", "project_key", "resolve"]
+__all__ = [
+    "PUBLIC_KEY",
+    "Corpus",
+    "ProjectKey",
+    "ResolvedSource",
+    "catalog_folders",
+    "mirror_folder",
+    "project_key",
+    "resolve",
+]
 
 PUBLIC_KEY: Final = b"curate public demonstration key"
 """Used where no key is given: tokens then hide nothing from someone who can guess identifiers; the build says so."""
@@ -27,6 +37,9 @@ KEY_VARIABLE: Final = "CURATE_KEY"
 KEY_FILE_VARIABLE: Final = "CURATE_KEY_FILE"
 CORPUS_FILE: Final = "corpus.json"
 TOKEN_LENGTH: Final = 32
+
+MIRRORED: Final = "files"
+"""The folder within a mirror that a build reads."""
 
 MIN_KEY_BYTES: Final = 16
 """A shorter key can be guessed, and with it every identifier."""
@@ -66,6 +79,7 @@ class ResolvedSource(Struct, frozen=True):
     card: Card
     root: str
     limit: int | None = None
+    dicomweb: DicomWeb | None = None  # where `root` is the mirror of what a server holds
 
     @property
     def id(self) -> str:
@@ -168,25 +182,50 @@ def catalog_folders(recipe_folder: Path | None = None) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def resolve(recipe: Recipe, data_root: Path | None) -> Corpus:
-    """The recipe's cards and data folders.
+def mirror_folder(out: Path, source: str) -> Path:
+    """Where the files of a DICOMweb source lie: beside the output, with what belongs to this machine alone."""
+    return cache_folder(out) / "dicomweb" / source
+
+
+def resolve(recipe: Recipe, data_root: Path | None, out: Path | None = None) -> Corpus:
+    """The recipe's cards and data folders. Sources from DICOMweb need `out`: their mirrors lie beside it.
 
     Raises:
         RecipeError: a card is not found, or two sources share an id.
         DataError: a data folder is not there.
     """
+    _check_windows(recipe)
     folder = Path(recipe.folder)
     catalogs = catalog_folders(folder)
     sources = []
     for entry in recipe.sources:
         card, _ = recipes.card_of(entry, recipe, catalogs)
-        root = _data_folder(entry.data, card, folder, data_root)
-        sources.append(ResolvedSource(card=card, root=str(root), limit=entry.limit))
+        if entry.dicomweb is None:
+            root = _data_folder(entry.data, card, folder, data_root)
+        elif out is not None:
+            root = mirror_folder(out, card.id) / MIRRORED
+        else:
+            raise UsageError(f"source {card.id} comes from a DICOMweb server; name the output whose mirror holds it")
+        sources.append(ResolvedSource(card=card, root=str(root), limit=entry.limit, dicomweb=entry.dicomweb))
     names = [source.id for source in sources]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise RecipeError(f"recipe {recipe.name}: the sources {repeated} appear twice; give one card another id")
     return Corpus(recipe=recipe, sources=tuple(sources))
+
+
+def _check_windows(recipe: Recipe) -> None:
+    """Every window that slices are to be shown through exists: a misspelt one fails before the first part."""
+    if recipe.volumes == Volumes():
+        return
+    from curate.images.windows import named_window
+
+    try:
+        for name in recipe.volumes.windows:
+            if name != "auto":
+                named_window(name)
+    except ValueError as problem:
+        raise RecipeError(f"recipe {recipe.name}: volumes: {problem}") from None
 
 
 def _data_folder(named: str | None, card: Card, folder: Path, data_root: Path | None) -> Path:

@@ -1,8 +1,8 @@
 """doctor: what is installed, what is missing, and one line of remedy each."""
 
 import importlib.metadata
-import importlib.util
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +12,7 @@ from curate.resources import shipped
 
 __all__ = ["Finding", "examine"]
 
-_CORE: Final = (
-    "click",
-    "defusedxml",
-    "duckdb",
-    "isal",
-    "jsonschema-rs",
-    "license-expression",
-    "msgspec",
-    "numpy",
-    "pillow",
-    "polars",
-    "pyarrow",
-    "pydicom",
-    "pyjpegls",
-    "pylibjpeg",
-    "pylibjpeg-libjpeg",
-    "pylibjpeg-openjpeg",
-    "pylibjpeg-rle",
-    "pyyaml",
-    "rich",
-    "simplejpeg",
-)
+DISTRIBUTION: Final = "medcurate"
 
 _EXTRAS: Final = {
     "great-expectations": ("expectations", "`curate check` runs the expectation suite"),
@@ -41,6 +20,8 @@ _EXTRAS: Final = {
     "ray": ("ray", "builds on a Ray cluster"),
     "vllm": ("vllm", "rewriting by a local language model"),
 }
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 MIN_FREE_BYTES: Final = 5 * 2**30
 
@@ -57,9 +38,9 @@ class Finding:
 
 def examine(folder: Path) -> list[Finding]:
     """The installation and the place where a build would run."""
-    findings = [_distribution(name, "pip install medcurate", required=True) for name in _CORE]
+    findings = [_distribution(name, f"pip install {DISTRIBUTION}", required=True) for name in _required()]
     for name, (extra, purpose) in _EXTRAS.items():
-        findings.append(_distribution(name, f"pip install 'medcurate[{extra}]' ({purpose})", required=False))
+        findings.append(_distribution(name, f"pip install '{DISTRIBUTION}[{extra}]' ({purpose})", required=False))
     findings.append(_folder("catalogs", shipped("catalogs")))
     findings.append(_folder("schemas", shipped("schemas")))
     free = shutil.disk_usage(folder).free
@@ -79,6 +60,16 @@ def examine(folder: Path) -> list[Finding]:
         )
     findings.append(Finding("processors", None, str(os.cpu_count()), "one worker each, unless -j says otherwise"))
     return findings
+
+
+def _required() -> list[str]:
+    """The distributions that the core needs, as the package's own metadata name them."""
+    try:
+        stated = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return [DISTRIBUTION]  # (a checkout that is not installed: said as what is missing)
+    plain = [line for line in stated if "extra ==" not in line]
+    return sorted({found.group() for line in plain if (found := _NAME.match(line))})
 
 
 def _distribution(name: str, remedy: str, *, required: bool) -> Finding:

@@ -216,9 +216,16 @@ class Printer:
                     "kept": built.kept,
                     "shortfalls": [_plain(shortfall) for shortfall in built.shortfalls],
                     "notes": list(built.notes),
+                    "ingested": [_plain(ingested) for ingested in built.ingested],
                 }
             )
             return code
+        for ingested in built.ingested:
+            came = "from its mirror, no server asked" if ingested.offline else f"{ingested.fetched:,} fetched now"
+            print(
+                f"{ingested.source}: {ingested.found:,} instances found, of {ingested.series:,} series in "
+                f"{ingested.studies:,} studies; {came}, {ingested.kept:,} kept, {ingested.gone:,} gone"
+            )
         self._ledger(built.ledger)
         for note in built.notes:
             print(f"note: {note}")

@@ -1,8 +1,10 @@
 """Recipes: which sources become which pairs."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -10,6 +12,7 @@ from curate.card import Card, Struct, convert_strictly, load_card, read_yaml
 from curate.errors import RecipeError
 
 __all__ = [
+    "DicomWeb",
     "Limits",
     "Parts",
     "Recipe",
@@ -36,15 +39,61 @@ def _at_least_one(key: str, value: int | None) -> None:
         raise ValueError(f"{key} is at least 1, got {value}")
 
 
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts to which a secret may go unencrypted: it does not leave the machine."""
+
+_QUERY_KEY: Final = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class DicomWeb(Struct, frozen=True):
+    """A source that a DICOMweb server holds: all instances of the series that the query finds, see `docs/dicomweb.md`.
+
+    A secret is never in a recipe: `token_env` and `basic_env` are the names of variables that hold a bearer token, or
+    `user:password`.
+    """
+
+    url: str  # of the DICOMweb service: what stands before /studies
+    query: dict[str, str | int] = {}  # DICOM keyword -> what a study must match (PS3.18, 8.3.4)
+    series: dict[str, str | int] = {}  # the same for the series of these studies
+    token_env: str | None = None
+    basic_env: str | None = None
+    instance_bytes: int = 2 * 2**30  # an instance may have at most
+    total_bytes: int = 2**40  # all instances together may have at most
+    trust_counts: bool = True  # fail where a server lists fewer instances of a series than it says that there are
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("dicomweb: `url` is like https://host/dicom-web, without a query")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("dicomweb: `url` holds a password; name the variable that holds it in `basic_env`")
+        for key in [*self.query, *self.series]:
+            if not _QUERY_KEY.fullmatch(key):
+                raise ValueError(f"dicomweb: {key!r} is no DICOM keyword; queries are like {{StudyDate: 2020-2021}}")
+        secrets = [name for name in (self.token_env, self.basic_env) if name is not None]
+        if len(secrets) > 1:
+            raise ValueError("dicomweb: say token_env or basic_env, not both")
+        if not all(_VARIABLE.fullmatch(name) for name in secrets):
+            raise ValueError("dicomweb: token_env and basic_env name an environment variable; they are not the secret")
+        if secrets and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("dicomweb: a secret does not go over http; use an https address")
+        _at_least_one("instance_bytes", self.instance_bytes)
+        _at_least_one("total_bytes", self.total_bytes)
+
+
 class SourceEntry(Struct, frozen=True):
     """One source of a recipe: its card, and where its data lie if not below the data root."""
 
     card: str  # an id below `catalogs/`, or a path (relative to the recipe's folder)
     data: str | None = None
+    dicomweb: DicomWeb | None = None  # instead of `data`
     limit: int | None = None  # only so many items, chosen by a hash of their keys
 
     def __post_init__(self) -> None:
         _at_least_one("limit", self.limit)
+        if self.data is not None and self.dicomweb is not None:
+            raise ValueError("say data or dicomweb, not both")
 
 
 class TaskEntry(Struct, frozen=True):

@@ -212,6 +212,7 @@ class Reason(StrEnum):
     LOCALIZER = "localizer"  # a scout among the slices, or a series of nothing else
     NO_GEOMETRY = "no_geometry"  # position, orientation or spacing are not stated
     INVALID_AFFINE = "invalid_affine"  # not finite, singular, or no unit from which millimetres follow
+    NO_UNIT = "no_unit"  # a window in Hounsfield units, for values that nothing proves to be in them
     MIXED_ORIENTATION = "mixed_orientation"
     INCONSISTENT_SERIES = "inconsistent_series"  # slices of different sizes, types, scales or frames of reference
     MISSING_SLICE = "missing_slice"
@@ -223,6 +224,8 @@ class Reason(StrEnum):
     INVALID_CONTOUR = "invalid_contour"
     # read: slides and videos
     NO_RESOLUTION = "no_resolution"  # tiles are asked for by microns per pixel or power, and the slide states neither
+    NO_TISSUE = "no_tissue"  # filtered: positions of a slide's grid with less tissue than the recipe asks for
+    PARTIAL_TILE = "partial_tile"  # filtered: the edges of a slide that fill no tile
     NO_VIDEO = "no_video"  # a container without a video stream
     NO_SUCH_TIME = "no_such_time"  # an interval outside the video
     # read: pixels
@@ -331,7 +334,8 @@ WINDOW = pa.struct(
 """What maps modality values to grey (PS3.3 C.11.2.1.2).
 
 `function` is linear, linear_exact, sigmoid, lut (then center and width are null) or percentile (then they are those of
-the percentiles that were found); `name` says where it comes from: `header`, or a window of `images/windows.yaml`.
+the percentiles that were found); `name` says where it comes from: `header`, `percentile`, `range` (all values that the
+bits can hold, for inversion or fewer bits alone), or a window of `images/windows.yaml`.
 """
 
 INVENTORY = pa.schema(

@@ -1,14 +1,23 @@
-"""Licences and data-use classes: what a card's terms allow, decided from its SPDX expression and its own words."""
+"""Licences and data-use classes: what a card's terms allow, decided from its SPDX expression and its own words.
 
+Where the rows of a source state licences of their own, each asset has that of its row. A row without one is not taken
+to have the card's: what nobody states is `UNSTATED`, and that class is unknown.
+"""
+
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any, Final
 
 from license_expression import ExpressionError, Licensing, get_spdx_licensing
 
 from curate.card import Card
 from curate.errors import CardError
 
-__all__ = ["TermsClass", "check_terms", "terms_class"]
+__all__ = ["UNSTATED", "TermsClass", "check_terms", "row_licence", "rows_state_licences", "terms_class"]
+
+UNSTATED: Final = "LicenseRef-unstated"
+"""The licence of an asset whose source states licences row by row, but none for this one."""
 
 
 class TermsClass(StrEnum):
@@ -53,9 +62,12 @@ def _licensing() -> Licensing:
     return get_spdx_licensing()
 
 
-def terms_class(card: Card) -> TermsClass:
-    """The class of a card's licence: the most bound of its parts, unknown where the expression names none we know."""
-    keys = list(_licensing().license_keys(card.terms.licence))
+def terms_class(card: Card, licence: str | None = None) -> TermsClass:
+    """The class of a licence, the card's or that of a row: the most bound of its parts.
+
+    Unknown where the expression names none that we know. `redistribute: false` on the card binds its rows too.
+    """
+    keys = list(_licensing().license_keys(card.terms.licence if licence is None else licence))
     order = list(TermsClass)
     classes = [_class_of(key) for key in keys] or [TermsClass.UNKNOWN]
     if card.terms.redistribute is False:
@@ -63,9 +75,29 @@ def terms_class(card: Card) -> TermsClass:
     return max(classes, key=order.index)
 
 
+def rows_state_licences(card: Card) -> bool:
+    """True where a label set of the card names a column of licences."""
+    return any(True for _ in _licence_fields(card))
+
+
+def row_licence(word: str) -> str:
+    """What a row's word is worth: an SPDX expression as it stands, else `UNSTATED`."""
+    return UNSTATED if _problem_of(word) else word
+
+
+def _licence_fields(card: Card) -> Iterator[Any]:
+    """What `fields: {licence: ...}` says, label set by label set."""
+    for labels in card.labels:
+        fields = labels.options.get("fields")
+        if isinstance(fields, dict) and "licence" in fields:
+            yield fields["licence"]
+
+
 def _class_of(key: str) -> TermsClass:
     if key in _OPEN:
         return TermsClass.OPEN
+    if key == UNSTATED:
+        return TermsClass.UNKNOWN
     if key.startswith("LicenseRef-"):
         return TermsClass.AGREEMENT
     words = key.split("-")
@@ -79,20 +111,31 @@ def _class_of(key: str) -> TermsClass:
 
 
 def check_terms(card: Card) -> None:
-    """Refuse a licence that is no SPDX expression.
+    """Refuse a licence that is no SPDX expression, the card's own or one that its rows are said to have.
 
     Raises:
         CardError: the expression does not parse, or names an unknown licence that is not a `LicenseRef-`.
     """
+    words = [card.terms.licence]
+    for field in _licence_fields(card):
+        values = field.get("values") if isinstance(field, dict) else None
+        words += [word for word in (values or {}).values() if word is not None]
+    for word in words:
+        problem = _problem_of(word)
+        if problem:
+            raise CardError(
+                f"card {card.id}: licence {word!r} {problem}; "
+                "write the SPDX identifier, or LicenseRef-<name> for an agreement of its own"
+            )
+
+
+def _problem_of(word: str) -> str | None:
+    """Why a word is no SPDX expression, or none."""
+    if not word.strip():
+        return "is empty"
     try:
-        info = _licensing().validate(card.terms.licence)
+        parsed = _licensing().parse(word, strict=True)
     except ExpressionError as problem:
-        raise CardError(
-            f"card {card.id}: licence {card.terms.licence!r} is not an SPDX expression ({problem})"
-        ) from None
-    unknown = [symbol for symbol in info.invalid_symbols if not symbol.startswith("LicenseRef-")]
-    if unknown or (info.errors and not info.invalid_symbols):
-        raise CardError(
-            f"card {card.id}: licence {card.terms.licence!r} names {', '.join(unknown) or 'nothing'}, "
-            "which SPDX does not list; write the SPDX identifier, or LicenseRef-<name> for an agreement of its own"
-        )
+        return f"is not an SPDX expression ({problem})"
+    unknown = [key for key in _licensing().unknown_license_keys(parsed) if not key.startswith("LicenseRef-")]
+    return f"names {', '.join(unknown)}, which SPDX does not list" if unknown else None

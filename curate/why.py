@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from curate.catalog import connect
-from curate.corpus import described
+from curate.corpus import described, project_key
 from curate.errors import UsageError
 from curate.schema import ASSETS
 from curate.store.parquet import read_table
@@ -57,8 +57,7 @@ def _explain(out: Path, connection: "duckdb.DuckDBPyConnection", kind: str, key:
     if kind == "pair":
         return _explain_pair(out, connection, key)
     if kind == "asset":
-        blocks = [*_asset_blocks(out, connection, key), *_said_about(connection, key), *_pairs_of(connection, key)]
-        return Explanation("asset", key, tuple(blocks))
+        return Explanation("asset", key, tuple(_asset_story(out, connection, key)))
     row = _one(connection, "SELECT * FROM annotations WHERE annotation_id = ?", [key])
     return Explanation(
         "annotation", key, (("annotation", _plain(row)), *_asset_blocks(out, connection, row["asset_id"]))
@@ -101,6 +100,75 @@ def _explain_pair(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
     return Explanation("pair", key, tuple(blocks))
 
 
+def _asset_story(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> list[tuple[str, dict[str, Any]]]:
+    """All about one asset: itself, what it was cut from, what was cut from it, what is said and asked about it."""
+    return [
+        *_asset_blocks(out, connection, key),
+        *_cut_from(connection, key),
+        *_refused_regions(connection, key),
+        *_said_about(connection, key),
+        *_pairs_of(connection, key),
+    ]
+
+
+def _cut_from(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """The assets that were made of this one."""
+    rows = _rows(
+        connection,
+        "SELECT * FROM assets WHERE derived_from = $1 OR rendering_of = $1 "
+        "ORDER BY form, plane, position, region, time_s, frame, asset_id",
+        [asset_id],
+    )
+    made = {row["asset_id"]: _described(row) for row in rows[:SHOWN]}
+    return [("made of it", made | {"in all": len(rows)})] if rows else []
+
+
+def _refused_regions(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """The parts of an item that yielded no asset; told where the asset is the item as a whole."""
+    rows = _rows(
+        connection,
+        "SELECT r.verdict || ' ' || r.reason AS what, count(*) AS n, min(r.locator) AS first FROM rejects r "
+        "JOIN assets a ON a.item_key = r.item_key AND a.source = r.source "
+        "WHERE a.asset_id = ? AND a.derived_from IS NULL AND a.rendering_of IS NULL AND r.unit = 'region' "
+        "GROUP BY ALL ORDER BY ALL",
+        [asset_id],
+    )
+    said = {row["what"]: f"{row['n']}, the first at {row['first']}" for row in rows}
+    return [("regions without an asset", said)] if said else []
+
+
+def _lineage(connection: "duckdb.DuckDBPyConnection", asset: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """From an asset to the item that it was cut from or drawn after, step by step."""
+    chain: dict[str, str] = {}
+    at = asset
+    while above := at["rendering_of"] or at["derived_from"]:
+        how = "a rendering of" if at["rendering_of"] else "cut from"
+        found = _rows(connection, "SELECT * FROM assets WHERE asset_id = ?", [above])
+        if not found or above in chain:
+            break
+        at = found[0]
+        chain[above] = f"{how} {_described(at)}"
+    return [("made of", dict(chain))] if chain else []
+
+
+def _described(asset: dict[str, Any]) -> str:
+    """What of its item an asset is, in a few words."""
+    words = [str(asset["form"])]
+    if asset["frame"] is not None:
+        words.append(f"frame {asset['frame']}")
+    if asset["plane"] is not None:
+        words.append(f"{asset['plane']} {asset['position']}")
+    if asset["region"] is not None:
+        words.append("at " + ", ".join(str(value) for value in asset["region"]))
+    if asset["time_s"] is not None:
+        words.append(f"at {asset['time_s']:g} s")
+    if asset["duration_s"] is not None:
+        words.append(f"of {asset['duration_s']:g} s")
+    if asset["window"] is not None:
+        words.append(f"through the window {asset['window']['name']}")
+    return " ".join(words)
+
+
 def _asset_blocks(
     out: Path, connection: "duckdb.DuckDBPyConnection", asset_id: str
 ) -> list[tuple[str, dict[str, Any]]]:
@@ -109,6 +177,7 @@ def _asset_blocks(
     card = described(out).cards[asset["source"]]
     blocks = [
         ("asset", _plain(asset)),
+        *_lineage(connection, asset),
         ("group", _plain(place)),
         (
             "source",
@@ -176,19 +245,30 @@ def _pairs_of(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tu
 
 
 def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
-    """Everything that goes by a path, by the end of one, or by a file name without its ending."""
+    """Everything that goes by a path, by the end of one, or by a file name without its ending; by any file of a series.
+
+    On a card that hides paths, by the whole path below the data folder: its token is computed as the build did.
+    """
     key = key.replace("\\", "/").removeprefix("./")
+    tokens = _tokens(out, key)
     stem = "regexp_replace(regexp_extract(name, '[^/!]*$'), '\\.[^.]*$', '')"
-    matches = f"(name = ? OR ends_with(name, '/' || ?) OR {stem} = ?)"
-    wanted = [key, key, key]
-    assets = _rows(connection, f"SELECT asset_id, item_key AS name FROM assets WHERE {matches} ORDER BY name", wanted)
-    # A refused row is shown for its own file, and for the image that it speaks of.
+    matches = f"(name = $1 OR ends_with(name, '/' || $1) OR {stem} = $1 OR list_contains($2, name))"
+    wanted = [key, tokens]
+    items = _items_of(out, connection, matches, wanted)
+    # The item itself comes first; what was cut from it is told with it.
+    assets = _rows(
+        connection,
+        f"SELECT asset_id, item_key AS name FROM assets WHERE ({matches} OR list_contains($3, item_key)) "
+        "AND derived_from IS NULL AND rendering_of IS NULL ORDER BY name, frame, asset_id",
+        [*wanted, items],
+    )
+    # A refused row is shown for its own file, for the image that it speaks of, and for the series that a file is of.
     rejects = _rows(
         connection,
         "SELECT * EXCLUDE (name) FROM (SELECT *, item_key AS name FROM rejects UNION ALL "
         "SELECT *, file AS name FROM rejects WHERE file IS NOT NULL AND file <> item_key) "
-        f"WHERE {matches} ORDER BY stage, unit, item_key, locator",
-        wanted,
+        f"WHERE {matches} OR list_contains($3, name) ORDER BY stage, unit, item_key, locator",
+        [*wanted, items],
     )
     label_files = _rows(
         connection,
@@ -197,12 +277,10 @@ def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
         wanted,
     )
     blocks: list[tuple[str, dict[str, Any]]] = []
+    if items:
+        blocks += _members(out, connection, matches, wanted)
     for row in assets[:SHOWN]:
-        blocks += [
-            *_asset_blocks(out, connection, row["asset_id"]),
-            *_said_about(connection, row["asset_id"]),
-            *_pairs_of(connection, row["asset_id"]),
-        ]
+        blocks += _asset_story(out, connection, row["asset_id"])
     for row in rejects[:SHOWN]:
         blocks.append((str(row["verdict"]), _plain(row)))
     if len(rejects) > SHOWN:
@@ -220,16 +298,59 @@ def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
     if not blocks:
         raise UsageError(
             f"nothing in {out} goes by {key!r}: no pair, asset or annotation id begins so, and no image, label file or "
-            "reject is called so; on a card that hides paths, ask by id"
+            "reject is called so; on a card that hides paths, ask by id, or by the whole path below its data folder "
+            "with the project key of the build"
         )
     return Explanation("file", key, tuple(blocks))
+
+
+def _tokens(out: Path, key: str) -> list[str]:
+    """What a path is called on the cards that hide paths; nothing where the project key is not that of the build."""
+    project = project_key()
+    said = described(out)
+    if project.fingerprint != said.key_fingerprint:
+        return []
+    return [project.token("path", card.id, key) for card in said.cards.values() if card.hides_paths]
+
+
+def _members(
+    out: Path, connection: "duckdb.DuckDBPyConnection", matches: str, wanted: list[Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Files of an item that has several: their bytes as they were read."""
+    files = [str(out / file.name) for sidecar in Sidecars(out).listed("read") for file in sidecar.of("files")]
+    if not files:
+        return []
+    rows = _rows(
+        connection,
+        "SELECT name, bytes, sha256 FROM (SELECT *, path || coalesce('!' || member, '') AS name FROM read_parquet($3)) "
+        f"WHERE {matches} ORDER BY name",
+        [*wanted, files],
+    )
+    return [("file", {row["name"]: f"{row['bytes']} bytes, sha256 {row['sha256']}" for row in rows})] if rows else []
+
+
+def _items_of(out: Path, connection: "duckdb.DuckDBPyConnection", matches: str, wanted: list[Any]) -> list[str]:
+    """The items of several files, one of which goes by the name that is asked for."""
+    scans = Sidecars(out).listed("scan")
+    inventory = [str(out / file.name) for sidecar in scans for file in sidecar.of("inventory")]
+    if not inventory:
+        return []
+    rows = _rows(
+        connection,
+        "SELECT DISTINCT item_key FROM (SELECT item_key, file.path || coalesce('!' || file.member, '') AS name "
+        f"FROM (SELECT item_key, unnest(files) AS file FROM read_parquet($3))) WHERE {matches} ORDER BY item_key",
+        [*wanted, inventory],
+    )
+    return [row["item_key"] for row in rows]
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Without nulls and empty lists; long geometry is told by its size."""
     shown = {name: value for name, value in row.items() if value not in (None, [], {}, "")}
     if "mask" in shown:
-        shown["mask"] = f"{shown['mask']['width']} x {shown['mask']['height']}, {len(shown['mask']['counts'])} runs"
+        mask = shown["mask"]
+        sides = [mask["width"], mask["height"], *([mask["depth"]] if mask.get("depth") else [])]
+        shown["mask"] = f"{' x '.join(map(str, sides))}, {len(mask['counts'])} runs"
     if "polygons" in shown:
         shown["polygons"] = f"{len(shown['polygons'])} rings"
     return shown

@@ -54,8 +54,12 @@ class Delivered:
     `reencoded_png:from=format`: decoded and stored anew without loss; `rgb:from=model`: colours converted;
     `offset:number`: added to signed values, and undone by the rescale; `first_frame:of=number`.
 
-    `spacing_mm` is (row, column). `rescale_slope` and `rescale_intercept` map the values of `data` to modality units;
-    null where no tag states such a map.
+    Of DICOM also `decoder:name`: the first of its transfer syntax refused; `unused_bits_cleared`, `sign_extended`,
+    `shifted:bits`: bits that are no sample's; `overlays_ignored:number`: planes that were left out.
+
+    `affine_lps` places a slice in the patient (16 numbers, see `geometry_3d`); `frame_of_reference` is the raw
+    identifier of that space: only its token may be stored. `spacing_mm` is (row, column). `rescale_slope` and
+    `rescale_intercept` map the values of `data` to modality units; null where no tag states such a map.
     """
 
     data: bytes
@@ -72,6 +76,8 @@ class Delivered:
     rescale_slope: float | None = None
     rescale_intercept: float | None = None
     rescale_unit: str | None = None
+    affine_lps: tuple[float, ...] | None = None
+    frame_of_reference: str | None = None
 
 
 def size_refusal(width: int, height: int, limits: Limits) -> Refusal | None:

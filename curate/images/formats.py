@@ -4,6 +4,7 @@ import zlib
 from enum import StrEnum
 from typing import Final
 
+from curate.images.video_containers import container_of
 from curate.schema import Form
 
 __all__ = ["Format", "form_of", "format_of"]
@@ -68,7 +69,7 @@ def form_of(head: bytes) -> Form:
     plain = _first_inflated(head) if head.startswith(b"\x1f\x8b") else head
     if plain[344:348] in _NIFTI or plain[4:12] in _NIFTI2 or plain.startswith(_VOLUMES):
         return Form.VOLUME
-    if head[4:8] == b"ftyp" or head.startswith(_VIDEOS) or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
+    if container_of(head) is not None:
         return Form.VIDEO
     return Form.IMAGE
 
@@ -77,8 +78,6 @@ _NIFTI: Final = (b"n+1\0", b"ni1\0")
 _NIFTI2: Final = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
 _VOLUMES: Final = (b"NRRD000", b"CDF\x01", b"CDF\x02", b"\x89HDF\r\n\x1a\n", b"ObjectType = Image", b"\0\0\0\x01\0\0")
 """NRRD, MINC 1 (NetCDF), MINC 2 (HDF5), MetaImage, MGH (version 1 and a width below 65,536, big-endian)."""
-_VIDEOS: Final = (b"\x1a\x45\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"OggS", b"FLV\x01", b"\x30\x26\xb2\x75")
-"""Matroska and WebM, MPEG program and video streams, Ogg, Flash, ASF."""
 
 
 def _first_inflated(head: bytes) -> bytes:

@@ -18,6 +18,8 @@ def from_samples(
     rescale_slope: float | None = None,
     rescale_intercept: float | None = None,
     rescale_unit: str | None = None,
+    affine_lps: tuple[float, ...] | None = None,
+    frame_of_reference: str | None = None,
 ) -> Delivered:
     """Samples of 8 or 16 bits as a delivered PNG: rows, columns, and channels where there is more than one."""
     height, width = samples.shape[:2]
@@ -36,4 +38,6 @@ def from_samples(
         rescale_slope=rescale_slope,
         rescale_intercept=rescale_intercept,
         rescale_unit=rescale_unit,
+        affine_lps=affine_lps,
+        frame_of_reference=frame_of_reference,
     )

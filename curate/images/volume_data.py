@@ -54,3 +54,5 @@ class VolumeData:
     window: Window | None = None
     timepoint_s: float | None = None  # between two indices of `t`
     changes: tuple[str, ...] = ()
+    found_while_read: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
+    """Further words of `changes`, to be asked for after the last slab: what only decoding shows."""

@@ -18,11 +18,13 @@ GROUP: Final = "curate.layouts"
 
 BUILT_IN: Final = {
     "coco": "curate.layouts.coco:Coco",
+    "dicom_seg": "curate.layouts.dicom_seg:DicomSeg",
     "folders": "curate.layouts.folders:Folders",
     "headers": "curate.layouts.headers:Headers",
     "masks": "curate.layouts.masks:Masks",
     "points": "curate.layouts.points:Points",
     "qa": "curate.layouts.qa:Qa",
+    "rtstruct": "curate.layouts.rtstruct:RtStruct",
     "table": "curate.layouts.table:Table",
     "voc": "curate.layouts.voc:Voc",
     "yolo": "curate.layouts.yolo:Yolo",

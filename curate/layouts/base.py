@@ -13,7 +13,7 @@ import msgspec
 
 from curate.card import Card, LabelSet, Struct
 from curate.layouts.tree import Entry, ImageIndex, Tree
-from curate.schema import Kind, Refusal, State, Unit, item_key
+from curate.schema import Annotator, Kind, Refusal, State, Unit, item_key
 
 if TYPE_CHECKING:
     from curate.images.dicom import Header
@@ -26,13 +26,20 @@ class LayoutOptions(Struct, frozen=True):
 
 
 class RawMask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A mask file, and which value of it means this object: null is any value but the background."""
+    """A mask file, and which value of it means this object: null is any value but the background.
+
+    `segment` is the number of a segment of a DICOM segmentation, `roi` that of a region of a structure set: they are
+    found by their own number, and values mean nothing then. Whose space they are drawn in is read with the mask.
+    """
 
     path: str
     member: str | None = None
     value: int | None = None
     background: int = 0
     per_instance: bool = False  # each value but the background is an object of its own
+    segment: int | None = None
+    roi: int | None = None
+    may_be_empty: bool = False  # a mask without a voxel says that there is nothing, and is no mistake
 
     @property
     def key(self) -> str:
@@ -66,6 +73,7 @@ class RawAnnotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     size: tuple[int, int] | None = None  # width, height that the label file states, checked against the image
     convention: str | None = None
     mask: RawMask | None = None
+    annotator: Annotator | None = None  # where the label file says it of each; null: as the card says
     flags: tuple[str, ...] = ()
     qualifiers: dict[str, str] = {}
     source_split: str | None = None

@@ -37,7 +37,10 @@ __all__ = [
     "template_columns",
 ]
 
-FieldName = Literal["modality", "anatomy", "view", "laterality", "day_offset"]
+FieldName = Literal["modality", "anatomy", "view", "laterality", "day_offset", "licence"]
+
+NO_LICENCE: Final = "NOASSERTION"
+"""What a row says that states no licence, in SPDX's own word: never what another row or the card says."""
 
 MAX_EXACT: Final = 2**53
 """Above this a float no longer holds every whole number, so a count there is not a count."""
@@ -71,7 +74,7 @@ class FromColumn(Struct, frozen=True):
     """A value that stands in a column, with other names for it where the card gives them."""
 
     column: str
-    values: dict[str, str] | None = None
+    values: dict[str, str | None] | None = None  # null leaves it out
     times: int | None = None  # a whole number that turns the source's sign or unit: -1 for days before the exam
 
 
@@ -337,6 +340,8 @@ def read_qualifiers(row: Row, qualifiers: Mapping[str, str], missing: frozenset[
 def read_fields(row: Row, fields: Mapping[FieldName, FieldSpec], missing: frozenset[str]) -> dict[str, str]:
     """The typed columns of the asset, as `@modality`, `@laterality` and so on; empty cells are left out.
 
+    Of licences nothing is left out: a cell that is empty or not listed says `NO_LICENCE`; no row passes for free.
+
     Raises:
         Broken: a side that is none of left, right and bilateral, or a day that is no whole number.
     """
@@ -344,9 +349,14 @@ def read_fields(row: Row, fields: Mapping[FieldName, FieldSpec], missing: frozen
     for name, spec in sorted(fields.items()):
         source = FromColumn(column=spec) if isinstance(spec, str) else spec
         cell = row.text(source.column)
+        if name == "licence":
+            found["@licence"] = _licence(cell, source, missing)
+            continue
         if cell in missing or (name == "day_offset" and cell.lower() == "nan"):
             continue
         value = cell if source.values is None else _renamed(cell, source.column, source.values)
+        if value is None:
+            continue
         if name == "laterality":
             value = value.lower()
             if value not in set(Laterality):
@@ -355,6 +365,12 @@ def read_fields(row: Row, fields: Mapping[FieldName, FieldSpec], missing: frozen
             value = str(_whole(value, source.column) * (1 if source.times is None else source.times))
         found[f"@{name}"] = value
     return found
+
+
+def _licence(cell: str, source: FromColumn, missing: frozenset[str]) -> str:
+    if cell in missing:
+        return NO_LICENCE
+    return cell if source.values is None else source.values.get(key_of(cell, source.values)) or NO_LICENCE
 
 
 def read_coordinate(cell: str, column: str) -> float:

@@ -25,7 +25,11 @@ _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class MasksOptions(LayoutOptions, frozen=True):
-    """`per` says what one file holds: one object, a class per value, or an object per value."""
+    """`per` says what one file holds: one object, a class per value, or an object per value.
+
+    `empty` says what a file without any pixel or voxel of an object is: a mistake, or the statement that there is
+    nothing (which is an absence only in a label set whose `world` says so).
+    """
 
     per: Literal["file", "value", "instance"]
     pattern: str | None = None
@@ -33,6 +37,7 @@ class MasksOptions(LayoutOptions, frozen=True):
     label: str | None = None
     values: dict[int, str] = msgspec.field(default_factory=dict)
     background: int = 0
+    empty: Literal["reject", "absent"] = "reject"
 
     def __post_init__(self) -> None:
         groups = _groups(self.pattern)
@@ -54,7 +59,7 @@ class Masks:
     """One unit per mask file, located as `mask`, `instances`, or `value 1`, `value 2`, ... within it."""
 
     name: ClassVar[str] = "masks"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[LayoutOptions]] = MasksOptions
 
     def label_files(self, context: Context) -> list[Entry]:
@@ -113,7 +118,13 @@ def _units(
     annotation = RawAnnotation(
         kind=Kind.MASK,
         locator=locator,
-        mask=RawMask(entry.path, entry.member, background=options.background, per_instance=options.per == "instance"),
+        mask=RawMask(
+            entry.path,
+            entry.member,
+            background=options.background,
+            per_instance=options.per == "instance",
+            may_be_empty=options.empty == "absent",
+        ),
     )
     outcome = labelled(annotation, label, labels) if label else Refusal(Reason.MISSING_VALUE, "the path names no label")
     if isinstance(outcome, Refusal):

@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from curate.errors import UsageError
 from curate.layouts import sniff_objects
+from curate.layouts.sniff_families import as_images, of_one_family
 from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, look_at, suffix_of
+from curate.layouts.sniff_kinds import FileKind, kinds_of
 from curate.layouts.sniff_parquet import embedded_images
 from curate.layouts.sniff_records import record_sets
 from curate.layouts.sniff_trial import trial
-from curate.layouts.tree import Entry, Reader
+from curate.layouts.tree import Reader
 
 __all__ = ["Sniffed", "sniff"]
 
@@ -28,7 +30,10 @@ _ALWAYS_UNSURE: Final = (
     "world and exhaustive: left open and false; say so where silence means absence, or where every object is marked",
 )
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_DOCUMENT = re.compile(r"(?:^|/)(?:licen[sc]e|copying|readme|notice|changelog|citation|sources)[^/]*$", re.IGNORECASE)
+_DOCUMENT = re.compile(
+    r"(?:^|/)(?:(?:licen[sc]e|copying|readme|notice|changelog|citation|sources)[^/]*|dataset(?:_description)?\.json)$",
+    re.I,
+)
 _SUBJECT_FOLDER = re.compile(
     r"(?:^|/)(?P<subject>(?:patient|subject|sub|case|pat|participant|person|p)[ _-]?[0-9]+)(?=[/_.-])", re.IGNORECASE
 )
@@ -37,7 +42,9 @@ _EXPORT_COPY = re.compile(
 )
 _SPLIT_FOLDER = re.compile(rf"(?:^|/)(?P<split>{'|'.join(SPLIT_WORDS)})(?=/)")
 _NO_CLASS = re.compile(
-    r"^(?:images?|imgs?|data(?:set)?|pictures?|scans?|png|jpe?g|dicom|raw|src|all|[0-9a-f]{8,}|[\W\d_]+)$", re.I
+    r"^(?:images?|imgs?|data(?:set)?|pictures?|scans?|png|jpe?g|dicom|nifti|volumes?|slides?|videos?"
+    r"|images?T[rs]|anat|func|dwi|fmap|raw|src|all|[0-9a-f]{8,}|[\W\d_]+)$",
+    re.I,
 )
 
 
@@ -76,18 +83,27 @@ def _recognised(look: Look) -> tuple[dict[str, Any], list[Draft], Look]:
         beside = f"images: {len(look.images)} image files beside those in Parquet are left out; write them a card"
         images, drafts = embedded
         return images, [*drafts, *([_told(beside)] if look.images else [])], look
-    masks, mask_keys = sniff_objects.masks(look)
-    pictures, told_of_dicom = _of_one_kind(look, [image for image in look.images if image.key not in mask_keys])
-    look = replace(look, images=tuple(pictures), dicom=look.dicom & {image.key for image in pictures})
-    drafts = [*masks, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
-    claimed = frozenset(key for draft in drafts for key in draft.files) | mask_keys
+    kinds = kinds_of(look)
+    flat = [FileKind.PICTURE, FileKind.DICOM]
+    masks, mask_keys = sniff_objects.masks(replace(look, images=tuple(kinds.those(look.images, *flat))))
+    family, pictures, told = of_one_family(look, kinds, mask_keys)
+    masks = masks if family in ("pictures", "dicom") else []
+    form, look, drafts = as_images(look, kinds, family, pictures)
+    marked = {key for draft in drafts for key in draft.files} | (mask_keys if masks else frozenset())
+    drafts = [*masks, *drafts, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
+    claimed = frozenset(key for draft in drafts for key in draft.files) | marked
     drafts += record_sets(look, claimed, any(draft.objects for draft in drafts))
     if not look.dicom and not any(draft.labels["layout"] != "none" for draft in drafts):
         drafts += _folders(look)
-    drafts += [_told(line) for line in told_of_dicom]
-    marked = [entry.name for entry in look.tree.entries if entry.key in mask_keys]
-    images = {"glob": look.globs((image.name for image in pictures), also=marked)}
-    if look.dicom:
+    drafts += [_told(line) for line in (*told, *kinds.unsure)]
+    members = {image: look.members(image) for image in look.images}
+    named = [held if image.key in look.dicom else held[:1] for image, held in members.items()]  # data follow a header
+    free = [entry.name for entry in look.tree.entries if entry.key in marked]
+    free += [member.name for held in members.values() for member in held]
+    images = {"glob": look.globs((member.name for held in named for member in held), also=free)}
+    if form is not None:
+        images["form"] = form
+    if look.dicom and all(image.key in look.dicom for image in look.images):
         images["header"] = {"modality": "Modality", "anatomy": "BodyPartExamined", "view": "ViewPosition"}
     return images, drafts, look
 
@@ -95,17 +111,6 @@ def _recognised(look: Look) -> tuple[dict[str, Any], list[Draft], Look]:
 def _told(line: str) -> Draft:
     """No label set, only something to say."""
     return Draft({"layout": "none"}, frozenset(), (line,))
-
-
-def _of_one_kind(look: Look, pictures: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
-    """DICOM files or pictures, whichever are more: a card that reads headers refuses what has none."""
-    dicom = [image for image in pictures if image.key in look.dicom]
-    plain = [image for image in pictures if image.key not in look.dicom]
-    if not dicom or not plain:
-        return pictures, ()
-    kept, left = (dicom, plain) if len(dicom) >= len(plain) else (plain, dicom)
-    what = "plain pictures beside DICOM files" if kept is dicom else "DICOM files beside plain pictures"
-    return kept, (f"images: {what} need a card of their own; left out here: {len(left)}",)
 
 
 def _one_line(text: str) -> str:
@@ -202,7 +207,7 @@ def _subject(look: Look, drafts: Iterable[Draft]) -> tuple[dict[str, Any], list[
     told = next((draft.subject for draft in drafts if draft.subject is not None), None)
     if told is not None:
         return told, [f"subject: taken from column {told['column']!r} by its name"]
-    if look.dicom:
+    if look.dicom and all(image.key in look.dicom for image in look.images):
         return {"header": "PatientID", "missing": "alone"}, []
     for pattern, what in ((_EXPORT_COPY, "copies of one exported image"), (_SUBJECT_FOLDER, "names in the paths")):
         found = [match["subject"] for image in look.images if (match := pattern.search(image.name))]

@@ -2,14 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from curate.layouts.archives import is_archive
 from curate.layouts.globs import compile_patterns
+from curate.layouts.stacks import Stack
 from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
+
+if TYPE_CHECKING:
+    from curate.images.dicom import Header
+    from curate.schema import Refusal
 
 __all__ = ["Draft", "Look", "escaped", "globs_of", "is_image_bytes", "is_image_name", "look_at", "suffix_of"]
 
@@ -36,9 +41,13 @@ MAX_LITERAL_NAMES: Final = 100
 
 SPLIT_WORDS: Final = ("train", "training", "trainval", "val", "valid", "validation", "dev", "test", "testing")
 
-_SUFFIX = re.compile(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,7}$")
+_SUFFIX = re.compile(r"(?<=[^/])\.(?:(?:nii|img|brik|raw)\.gz|[A-Za-z][A-Za-z0-9]{0,7})$", re.IGNORECASE)
 _IMAGE_SUFFIX = re.compile(
-    r"\.(?:png|jpe?g|jpe|jfif|bmp|gif|tiff?|webp|jp2|j2k|jls|dcm|dicom|ima|pgm|ppm|pbm)$", re.IGNORECASE
+    r"\.(?:png|jpe?g|jpe|jfif|bmp|gif|tiff?|webp|jp2|j2k|jls|dcm|dicom|ima|pgm|ppm|pbm"
+    r"|nii|nii\.gz|nrrd|nhdr|mha|mhd|mnc|mgh|mgz"
+    r"|svs|ndpi|mrxs|scn|bif|vms|vmu|svslide"
+    r"|mp4|m4v|mov|avi|mpe?g|mkv|webm|wmv|ogv|flv)$",
+    re.IGNORECASE,
 )
 _DICOM_SUFFIX = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
 _OTHER_SUFFIX = re.compile(
@@ -56,7 +65,10 @@ _LITTER: Final = {
 
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM.{4}\x00\x00\x00\x00|II\*\x00|MM\x00\*|RIFF.{4}WEBP"
-    rb"|\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51|.{128}DICM",
+    rb"|\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51|.{128}DICM"
+    rb"|NRRD000|ObjectType = Image|.{4}ftyp|\x1a\x45\xdf\xa3|\x00\x00\x01[\xba\xb3]|RIFF.{4}AVI "
+    rb"|\x5c\x01\x00\x00|\x00\x00\x01\x5c|\x1c\x02\x00\x00|\x00\x00\x02\x1c"  # Analyze, NIfTI
+    rb"|\s{0,8}type\s{0,8}=\s{0,8}[a-z]{5,8}-attribute|# === DATA DESCRIPTION FILE",  # AFNI, PAR
     re.DOTALL,
 )
 
@@ -84,10 +96,18 @@ class Look:
     unsure: tuple[str, ...]
     reader: Reader
     litter: tuple[str, ...] = ()  # patterns of what operating systems left behind
+    stacks: Mapping[str, Stack] = field(default_factory=dict)  # images of several files, by the key of their entry
+    headers: Mapping[str, "Header | Refusal"] = field(default_factory=dict)  # of DICOM images, by key
     index: ImageIndex = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "index", ImageIndex(self.images))
+        aliases = ((name, stack.entry) for stack in self.stacks.values() for name in stack.names)
+        object.__setattr__(self, "index", ImageIndex(self.images, aliases))
+
+    def members(self, image: Entry) -> tuple[Entry, ...]:
+        """The files of an image."""
+        stack = self.stacks.get(image.key)
+        return (image,) if stack is None else stack.members
 
     def read(self, entry: Entry) -> bytes | None:
         """A label file's bytes; None where it is too large to look at or cannot be read."""

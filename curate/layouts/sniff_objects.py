@@ -21,7 +21,7 @@ from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, escaped
 from curate.layouts.tree import Entry
 from curate.schema import Refusal
 
-__all__ = ["coco", "masks", "parsed_json", "split_lists", "text_objects", "voc"]
+__all__ = ["coco", "mask_word", "masks", "parsed_json", "split_lists", "text_objects", "voc"]
 
 SAMPLE_FILES: Final = 200
 """Label files of one kind that are read; what is said of labels holds for these alone."""
@@ -39,7 +39,7 @@ SAMPLE_LINES: Final = 200
 """Lines of one text file that are looked at."""
 
 _MASK_WORD: Final = re.compile(
-    r"(?:^|[_.-])(?:masks?|seg|segmentations?|gt|ground_?truth|labelmaps?|annotations?|labels?)(?:$|[_.-])",
+    r"(?:^|[_.-])(?:masks?|seg|segmentations?|gt|ground_?truth|labelmaps?|annotations?|labels?(?:T[rs])?)(?:$|[_.-])",
     re.IGNORECASE,
 )
 _NAMES_FILES: Final = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels.txt")
@@ -299,8 +299,14 @@ def _values_of(look: Look, marked: Sequence[Entry]) -> dict[int, str] | None:
 
 
 def _is_mask_name(name: str, shared: int) -> bool:
+    return mask_word(name, shared) is not None
+
+
+def mask_word(name: str, shared: int) -> str | None:
+    """The word, and what parts it from others, that says that a path is a mask's; folders all share say nothing."""
     folders = [] if "/" not in name else name.split("/")[shared:-1]
-    return any(_MASK_WORD.search(segment) for segment in (*folders, stem_of(name)))
+    found = (_MASK_WORD.search(segment) for segment in (stem_of(name), *folders))
+    return next((match[0] for match in found if match), None)
 
 
 def _pairing(marked: Sequence[Entry], pictures: Sequence[Entry]) -> tuple[dict[str, str], dict[str, str]] | None:

@@ -10,11 +10,15 @@ from curate import layouts
 from curate.card import Card, LabelSet, parse_card
 from curate.errors import CurateError
 from curate.images import frames_of
+from curate.images.formats import Format, form_of, format_of
+from curate.images.volume_data import VolumeData
 from curate.layouts.absent import Absent, distinct, listed_names
 from curate.layouts.base import Context, ImageRef, Record, Refused
 from curate.layouts.sniff_files import MAX_BUDGET_BYTES, Look
+from curate.layouts.sniff_kinds import HEAD_BYTES, head_of
+from curate.layouts.sniff_volumes import Volumes
 from curate.layouts.tree import Entry, ImageIndex
-from curate.schema import Reason, Refusal, Unit, Verdict
+from curate.schema import Form, Reason, Refusal, Unit, Verdict
 
 __all__ = ["trial"]
 
@@ -58,10 +62,12 @@ def trial(drafted: dict[str, Any], look: Look) -> list[str]:
         except CurateError as problem:
             met.untried.append(f"{labels.name}: {problem}")
     _try_lists(card, look, met)
-    bad, sampled = _bad_images(look, images)
+    placeless = _without_place(look, images) if card.images.form == "volume" else []
+    bad, sampled = _BAD.get(card.images.form or "", _bad_images)(look, images)
     return [
         *_on_images(len(images), met, bad, sampled),
         *_on_subjects(card, images, met),
+        *placeless,
         *met.untried,
         *_on_expectations(met, bad if sampled == len(images) else Counter()),
     ]
@@ -71,7 +77,9 @@ def _try_set(card: Card, labels: LabelSet, look: Look, images: list[Entry], met:
     layout = layouts.layout_of(labels)
     options = layouts.options_of(labels, card.id)
     read = look.reader.read
-    context = Context(card, labels, options, look.tree, lambda entry: read(entry.path, entry.member), images)
+    context = Context(
+        card, labels, options, look.tree, lambda entry: read(entry.path, entry.member), images, look.headers, look.index
+    )
     files = layout.label_files(context)
     if len(files) > MAX_FILES or sum(entry.bytes for entry in files) > MAX_BUDGET_BYTES:
         met.untried.append(f"{labels.name}: {len(files)} label files are too many or too large to try; build and see")
@@ -123,6 +131,7 @@ def _bad_images(look: Look, images: list[Entry]) -> tuple[Counter[Reason], int]:
     """Why the headers of a few images forbid to read them, and how many were looked at."""
     bad = Counter[Reason]()
     sample = [image for image in images[:: max(len(images) // MAX_HEADERS, 1)] if image.bytes <= MAX_IMAGE_BYTES]
+    sample = [image for image in sample if form_of(head_of(look, image, HEAD_BYTES)) is Form.IMAGE]
     for image in sample:
         data = look.read(image)
         frames = frames_of(data) if data else Refusal(Reason.EMPTY_FILE)
@@ -131,6 +140,39 @@ def _bad_images(look: Look, images: list[Entry]) -> tuple[Counter[Reason], int]:
         elif frames < 1:
             bad[Reason.NO_PIXELS] += 1
     return bad, len(sample)
+
+
+def _without_place(look: Look, images: list[Entry]) -> list[str]:
+    """What becomes of volumes that no header places in the patient."""
+    volumes = Volumes(look)
+    headers = [said for image in images if isinstance(said := volumes.header(image), VolumeData)]
+    astray = sum(said.grid is None for said in headers)
+    if not astray:
+        return []
+    return [
+        f"images: {astray} of {len(headers)} volumes looked at state no place in the patient; a recipe that wants "
+        "slices of them gets none (no_geometry)"
+    ]
+
+
+def _bad_volumes(look: Look, images: list[Entry]) -> tuple[Counter[Reason], int]:
+    """The same of volumes, by their headers."""
+    volumes = Volumes(look)
+    said = [volumes.header(image) for image in images]
+    return Counter(one.reason for one in said if isinstance(one, Refusal)), sum(one is not None for one in said)
+
+
+def _bad_slides(look: Look, images: list[Entry]) -> tuple[Counter[Reason], int]:
+    """The same of slides that are TIFF files by their names: by their first bytes alone."""
+    named = [image for image in images if not _NO_TIFF.search(image.name)]
+    heads = [head_of(look, image, HEAD_BYTES) for image in named]
+    bad = sum(format_of(head) is not Format.TIFF for head in heads)
+    return +Counter({Reason.UNSUPPORTED_FORMAT: bad}), len(named)
+
+
+_NO_TIFF: Final = re.compile(r"\.(?:mrxs|vms|vmu)$", re.IGNORECASE)
+
+_BAD: Final = {"volume": _bad_volumes, "slide": _bad_slides}
 
 
 def _on_images(here: int, met: _Met, bad: Counter[Reason], sampled: int) -> list[str]:

@@ -11,8 +11,13 @@ from curate.schema import Reason, Refusal
 
 __all__ = ["OBJECT_CLASSES", "UID_NAME", "Stack", "merged", "paired", "series_of", "uid_name"]
 
-OBJECT_CLASSES: Final = frozenset({"Segmentation Storage", "Label Map Segmentation Storage"})
-"""SOP classes whose frames are no pictures; objects without frames are told by that."""
+OBJECT_CLASSES: Final = frozenset(
+    {"Segmentation Storage", "Label Map Segmentation Storage", "1.2.840.10008.5.1.4.1.1.66.7"}
+)
+"""SOP classes whose frames are no pictures: label maps by their UID too, where pydicom has no name for it.
+
+Objects without frames are told by that.
+"""
 
 UID_NAME: Final = "uid:"
 
@@ -43,24 +48,39 @@ def uid_name(uid: str) -> str:
 def series_of(headers: Mapping[Entry, Header], token: Callable[[str], str]) -> list[Stack]:
     """The stacks of single-frame DICOM files, one per series that has pictures.
 
-    `token` hides a series' UID: the stack's path is `series/<token>`. A multi-frame file is an item by itself.
+    `token` hides a series' UID: the stack's path is `series/<token>`. A multi-frame file is an item by itself. Where
+    de-identification took the series' UID away, files of one folder that share their frame of reference, series number,
+    modality and raster are put together as `frame_of_reference/<token>`: `read` still refuses what is no volume.
     """
-    members: dict[str, list[Entry]] = {}
+    members: dict[tuple[str, str], list[Entry]] = {}
     for entry, header in headers.items():
-        uid = header.identifiers.get("SeriesInstanceUID")
-        if uid is not None and header.frames == 1:
-            members.setdefault(uid, []).append(entry)
+        place = _place_of(entry, header)
+        if place is not None and header.frames == 1:
+            members.setdefault(place, []).append(entry)
     stacks = []
-    for uid, entries in members.items():
+    for (kind, identifier), entries in members.items():
         ordered = tuple(in_order(entries))
         total = sum(entry.bytes for entry in ordered)
-        uids = [uid, *(headers[entry].identifiers.get("SOPInstanceUID", "") for entry in ordered)]
+        uids = [identifier if kind == "series" else ""]
+        uids += [headers[entry].identifiers.get("SOPInstanceUID", "") for entry in ordered]
         folders = {entry.folder for entry in ordered}
         names = [entry.name for entry in ordered] + [uid_name(one) for one in uids if one]
         if len(folders) == 1 and "" not in folders:
             names += sorted(folders)
-        stacks.append(Stack(Entry(f"series/{token(uid)}", None, total), ordered, tuple(names)))
+        stacks.append(Stack(Entry(f"{kind}/{token(identifier)}", None, total), ordered, tuple(names)))
     return stacks
+
+
+def _place_of(entry: Entry, header: Header) -> tuple[str, str] | None:
+    """What kind of thing a file is a part of, and its identifier; null where nothing says so."""
+    series = header.identifiers.get("SeriesInstanceUID")
+    if series is not None:
+        return ("series", series)
+    frame = header.identifiers.get("FrameOfReferenceUID")
+    if frame is None:
+        return None
+    alike = [header.values.get(keyword, "") for keyword in ("SeriesNumber", "Modality", "Rows", "Columns")]
+    return ("frame_of_reference", "\0".join([entry.folder, frame, *alike]))
 
 
 def merged(headers: Iterable[Header]) -> Header | Refusal:

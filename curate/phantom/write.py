@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from curate.errors import UsageError
-from curate.phantom import classes, detection, masks, questions, visits
+from curate.phantom import classes, clips, detection, masks, questions, slides, visits, volumes
 from curate.phantom.folder import README, Folder
 from curate.phantom.truth import DatasetTruth, ImageTruth, Truth
 from curate.schema import Reason
@@ -28,6 +28,7 @@ class PhantomSpec:
     write: Callable[[Folder, int], list[ImageTruth]]
     rows: Callable[[list[ImageTruth]], int] = lambda items: 0
     absent: int = 0  # images that are named and not there
+    most: int | None = None  # images, however many are asked for: of what is large, a few show all there is
     filtered: Mapping[Reason, int] = field(default_factory=dict)
 
 
@@ -58,6 +59,16 @@ _SPECS: Final = (
         filtered={Reason.REPEATED: 1},
     ),
     PhantomSpec("phantom-parquet", "Single blood cells in Parquet", classes.write_parquet, rows=len),
+    PhantomSpec(
+        "phantom-ct",
+        "CT volumes with a label map, nnU-Net",
+        volumes.write_ct,
+        most=volumes.PATIENTS,
+        filtered={Reason.IGNORED_FILE: 1},
+    ),
+    PhantomSpec("phantom-ct-dicom", "A CT series with a segmentation", volumes.write_ct_series, most=volumes.SERIES),
+    PhantomSpec("phantom-slide", "Whole slides as a tiled pyramid", slides.write_slides, most=slides.SLIDES),
+    PhantomSpec("phantom-clip", "Clips with a table of movements", clips.write_clips, rows=len, most=clips.CLIPS),
 )
 
 PHANTOMS: Final[Mapping[str, PhantomSpec]] = MappingProxyType({spec.id: spec for spec in _SPECS})
@@ -101,7 +112,7 @@ def _spec(name: str) -> PhantomSpec:
 
 
 def _write(spec: PhantomSpec, folder: Folder, images: int) -> DatasetTruth:
-    items = spec.write(folder, images)
+    items = spec.write(folder, images if spec.most is None else min(images, spec.most))
     folder.write("README.md", README)
     return DatasetTruth(
         id=spec.id,

@@ -53,6 +53,7 @@ PIXEL_LIBRARIES: Final = frozenset(
 MEDIA_LIBRARIES: Final = frozenset(
     [
         "av",
+        "google-crc32c",
         "h5py",
         "highdicom",
         "imagecodecs",

@@ -75,7 +75,8 @@ class CatalogStage:
                 source = sidecar.source
                 labels = _file_digests(run, run.sidecars.need(Part("scan", source)))
             digests = ChainMap(_file_digests(run, sidecar), labels)
-            bucket = _Bucket(assets, groups.slice(start, assets.num_rows), _terms(run, source), digests)
+            classes = _classes(run, source, assets)
+            bucket = _Bucket(assets, groups.slice(start, assets.num_rows), _terms(run, source), classes, digests)
             start += assets.num_rows
             writer.write("assets", bucket.assets_joined())
             for table in iter_tables(run.out, sidecar.of("annotations"), ANNOTATIONS):
@@ -94,6 +95,13 @@ class CatalogStage:
 def _terms(run: Run, source: str) -> list[str]:
     card = run.corpus.source(source).card
     return [card.terms.licence, str(terms_class(card))]
+
+
+def _classes(run: Run, source: str, assets: pa.Table) -> dict[str, str]:
+    """The class of each licence that rows of a source state of their own."""
+    card = run.corpus.source(source).card
+    stated = pc.unique(assets.column("row_licence")).to_pylist()
+    return {licence: str(terms_class(card, licence)) for licence in stated if licence is not None}
 
 
 def _of_buckets(run: Run, stage: str) -> list[Sidecar]:
@@ -142,25 +150,33 @@ def _file_digests(run: Run, built: Sidecar) -> dict[str, str]:
 class _Bucket:
     """What is joined to the rows of one bucket: its slice of `groups`, the source's terms, the digests of its files."""
 
-    def __init__(self, assets: pa.Table, place: pa.Table, terms: list[str], digests: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        assets: pa.Table,
+        place: pa.Table,
+        terms: list[str],
+        classes: Mapping[str, str],
+        digests: Mapping[str, str],
+    ) -> None:
         self._assets = assets
         self._place = place
-        self._licence, self._terms = terms
+        licence, terms_of_card = terms
+        self._licences = pc.fill_null(assets.column("row_licence"), licence)
+        self._classes = [classes.get(row, terms_of_card) for row in assets.column("row_licence").to_pylist()]
         self._digests = digests
         ids, contents = assets.column("asset_id").to_pylist(), assets.column("content_sha256").to_pylist()
         self._rests_on: dict[str, str] = dict(zip(ids, contents, strict=True))  # asset or annotation -> file digest
 
     def assets_joined(self) -> pa.Table:
-        """The bucket's assets with their place and terms."""
-        rows = self._assets.num_rows
+        """The bucket's assets with their place and terms: their row's licence where rows state one, else the card's."""
         return _cast(
             self._assets,
             "assets",
             pixel_sha256=self._place.column("pixel_sha256"),
             group_id=self._place.column("group_id"),
             split=self._place.column("split"),
-            licence=pa.array([self._licence] * rows, pa.string()),
-            terms_class=pa.array([self._terms] * rows, pa.string()),
+            licence=self._licences,
+            terms_class=pa.array(self._classes, pa.string()),
         )
 
     def annotations_joined(self, table: pa.Table) -> pa.Table:
@@ -178,13 +194,18 @@ class _Bucket:
                 table.column("asset_ids").to_pylist(), table.column("annotation_ids").to_pylist(), strict=True
             )
         ]
+        first = pc.list_element(table.column("asset_ids"), 0)  # all assets of a pair are of one source and one split
         return _cast(
             table,
             "pairs",
-            split=self._splits(pc.list_element(table.column("asset_ids"), 0)),
-            licence=pa.array([self._licence] * table.num_rows, pa.string()),
+            split=self._splits(first),
+            licence=self._licences_of(first),
             source_sha256=pa.array(rests_on, STRINGS),
         )
+
+    def _licences_of(self, asset_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+        where = pc.index_in(asset_ids, value_set=self._assets.column("asset_id").combine_chunks())
+        return self._licences.take(where)
 
     def _splits(self, asset_ids: pa.ChunkedArray) -> pa.ChunkedArray:
         where = pc.index_in(asset_ids, value_set=self._place.column("asset_id").combine_chunks())

@@ -13,6 +13,7 @@ from curate.layouts.base import ImageRef, RawAnnotation
 from curate.layouts.tree import Entry
 from curate.schema import Reason, Refusal, Unit
 from curate.stages.base import Run
+from curate.terms import UNSTATED, row_licence, rows_state_licences
 
 __all__ = ["Columns", "InventoryRows", "Item", "Lost", "from_first_day", "in_order_of_items", "union_splits"]
 
@@ -109,6 +110,7 @@ class InventoryRows:
         self._run = run
         self._card = card
         self._columns = columns
+        self._rows_state_licences = rows_state_licences(card)
 
     def subject(self, item: Item) -> str | Refusal | None:
         """The token of the item's subject; null where it stands alone."""
@@ -126,7 +128,7 @@ class InventoryRows:
             "bytes": entry.bytes,
             "files": None if item.files is None else [self._file(file) for file in item.files],
             "form": card.images.form,
-            "licence": self._field(item, "licence"),
+            "licence": self._licence(item),
             "subject": subject,
             "study": None if isinstance(study, Refusal) else study,
             "series": self._series(item),
@@ -184,6 +186,13 @@ class InventoryRows:
         elif split is not None:
             names = item.splits - unions or item.splits
         return "+".join(sorted(names)) or None
+
+    def _licence(self, item: Item) -> str | None:
+        """The licence that the item's rows state; null where the card speaks for all, `UNSTATED` where no row does."""
+        if not self._rows_state_licences:
+            return None
+        values = item.values.get("@licence", set())
+        return row_licence(next(iter(values))) if len(values) == 1 else UNSTATED
 
     def _field(self, item: Item, name: str) -> str | int | None:
         values = item.values.get(f"@{name}", set())

@@ -1,8 +1,9 @@
-"""Placing: what a source says, in its own words and coordinates, onto the raster of one asset."""
+"""Placing: what a source says, in its own words and coordinates, onto the raster of one asset, or into its volume."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,17 @@ from curate.geometry_3d import Grid
 from curate.layouts.base import RawAnnotation, RawMask
 from curate.rows import Rle
 from curate.schema import Kind, Reason, Refusal, Verdict, identity
+from curate.stages.placing_volume import VolumeMasks, slice_geometry, space_columns
 
-__all__ = ["Cut", "Placer", "Raster", "Space", "Target"]
+__all__ = ["GEOMETRIC", "Cut", "Placer", "Raster", "Space", "Target"]
+
+GEOMETRIC: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
+"""What says where something is, so that a plane of a volume can be asked for it."""
 
 ReadMask = Callable[[RawMask], npt.NDArray[Any] | Refusal]
+
+LONG_LIST: Final = 64
+"""Numbers up to which a list is compared by itself; a longer one by its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +57,8 @@ class Space:
 class Cut:
     """One plane of a volume, that what was marked in the volume is cut to: `axis` 0, 1, 2 is slice, row, column.
 
-    The raster has the two other axes in the order of the array: an axial slice is row by column.
+    The raster has the two other axes in the order of the array: an axial slice is row by column. Across the two other
+    axes the slices of the volume are its rows, and the last one, which lies highest in the patient, is the first row.
     """
 
     space: Space
@@ -69,9 +78,15 @@ class Placer:
 
     labels: Mapping[str, LabelSet]
     read_mask: ReadMask
+    volumes: VolumeMasks | None = None  # null: nothing can be placed in a volume
     lost: set[str] = field(default_factory=set)  # label sets of which an object vanished when this asset was shrunk
     _said: dict[tuple[object, ...], str] = field(default_factory=dict)
     _maps: dict[tuple[str, str | None], npt.NDArray[Any] | Refusal] = field(default_factory=dict)
+
+    def begin_item(self) -> None:
+        """Forget the last item; its assets share the masks that are placed in a volume."""
+        if self.volumes is not None:
+            self.volumes.begin()
 
     def begin(self) -> None:
         """Forget the last asset."""
@@ -80,32 +95,36 @@ class Placer:
         self._maps.clear()
 
     def place(self, raw: RawAnnotation, target: Target) -> list[dict[str, Any]] | Refusal:
-        """The rows of `annotations` that one statement yields on a target, or why it yields none."""
-        if isinstance(target, Raster):
-            return self._place_on_raster(raw, target)
-        if raw.kind in (Kind.BOX, Kind.POINT, Kind.POLYGON, Kind.MASK):
-            return Refusal(Reason.GEOMETRY_MISMATCH, "not built yet")
-        return [] if isinstance(target, Cut) else [self._row(raw, target, raw.locator, {})]
-
-    def _place_on_raster(self, raw: RawAnnotation, raster: Raster) -> list[dict[str, Any]] | Refusal:
-        """What one statement yields on a picture.
+        """The rows of `annotations` that one statement yields on a target, or why it yields none.
 
         A label map whose values are instances yields one row each; a named value that a map does not hold yields no
-        row and no refusal: that its label set has looked at the image stands in `labelled_by`.
+        row and no refusal: that its label set has looked at the image stands in `labelled_by`. Nor does a mask that
+        does not reach a plane of its volume; what has no place in the volume says nothing of one plane.
         """
-        geometries = self._geometries(raw, raster)
-        if isinstance(geometries, Refusal):
-            return geometries
+        geometries: list[tuple[str, dict[str, Any]]] | Refusal
+        raster: Raster | None = None
+        if isinstance(target, Raster):
+            geometries, raster = self._geometries(raw, target), target
+        elif raw.kind in GEOMETRIC:
+            geometries, raster = self._in_volume(raw, target), _raster_of(target)
+        else:
+            geometries = [] if isinstance(target, Cut) else [("", {})]
+        return geometries if isinstance(geometries, Refusal) else self._rows(raw, target, geometries, raster)
+
+    def _rows(
+        self, raw: RawAnnotation, target: Target, geometries: list[tuple[str, dict[str, Any]]], raster: Raster | None
+    ) -> list[dict[str, Any]] | Refusal:
+        """The rows of one statement; `raster` is the picture that they follow when it is shrunk."""
         rows = []
         for suffix, placed in geometries:
-            row = self._row(raw, raster, raw.locator + suffix, placed)
+            row = self._row(raw, target, raw.locator + suffix, placed)
             content = _content(row)
             if content in self._said:
                 if len(geometries) == 1:
                     return Refusal(Reason.REPEATED, f"says what {self._said[content]} says", Verdict.FILTERED)
                 continue
             self._said[content] = row["locator"]
-            if raster.delivered is not None:
+            if raster is not None and raster.delivered is not None:
                 shrunk = _shrunk(row, raster, raster.delivered)
                 if shrunk is None:
                     self.lost.add(raw.label_set)
@@ -116,8 +135,40 @@ class Placer:
             return Refusal(Reason.EMPTY_MASK, "the mask vanishes when the image is shrunk")
         return rows
 
+    def _in_volume(self, raw: RawAnnotation, target: "Space | Cut") -> list[tuple[str, dict[str, Any]]] | Refusal:
+        """(locator suffix, geometry columns) of each object that a statement marks in a volume, or on a plane of it."""
+        space = target.space if isinstance(target, Cut) else target
+        if raw.mask is None:
+            return Refusal(Reason.AMBIGUOUS_IMAGE, "coordinates of a picture name no slice of the volume")
+        if self.volumes is None:
+            return Refusal(Reason.GEOMETRY_MISMATCH, "masks of volumes are not read here")
+        marked = self.volumes.marked(raw.mask, space.grid, space.frame_of_reference)
+        if isinstance(marked, Refusal):
+            return marked
+        assert space.grid is not None
+        found = []
+        for one in marked:
+            if isinstance(target, Cut):
+                pixels = one.runs.plane(target.axis, target.index)
+                if not pixels.any():
+                    continue
+                seen = pixels if target.axis == 0 else pixels[::-1]
+                _, steps, pixel_mm2 = slice_geometry(space.grid, target.axis)
+                columns = _measured(_mask_columns(geometry.encode_mask(seen)), steps, pixel_mm2)
+            else:
+                columns = space_columns(one.runs, space.grid)
+            found.append((one.suffix, columns | {"flags": list(one.flags)}))
+        return found
+
     def _geometries(self, raw: RawAnnotation, raster: Raster) -> list[tuple[str, dict[str, Any]]] | Refusal:
-        """(locator suffix, geometry columns) of each object."""
+        """(locator suffix, geometry columns) of each object, in millimetres too where the raster's spacing is known."""
+        found = self._on_raster(raw, raster)
+        if isinstance(found, Refusal) or raster.spacing_mm is None:
+            return found
+        pixel_mm2 = raster.spacing_mm[0] * raster.spacing_mm[1]
+        return [(suffix, _measured(placed, raster.spacing_mm, pixel_mm2)) for suffix, placed in found]
+
+    def _on_raster(self, raw: RawAnnotation, raster: Raster) -> list[tuple[str, dict[str, Any]]] | Refusal:
         width, height = geometry.displayed_size(raster.labelled_orientation or 1, raster.width, raster.height)
         if raw.size is not None and raw.size != (width, height):
             return Refusal(
@@ -144,6 +195,10 @@ class Placer:
     def _from_mask_file(
         self, raw: RawAnnotation, mask: RawMask, raster: Raster, shape: tuple[int, int]
     ) -> list[tuple[str, dict[str, Any]]] | Refusal:
+        if mask.segment is not None or mask.roi is not None:
+            return Refusal(
+                Reason.NO_GEOMETRY, "it is drawn in the patient, and the image is a picture; make it a volume by `form`"
+            )
         key = (mask.path, mask.member)
         if key not in self._maps:
             self._maps[key] = self.read_mask(mask)
@@ -161,16 +216,17 @@ class Placer:
             return [(f" value {value}", _mask_columns(rle)) for value, rle in objects]
         chosen = label_map != mask.background if mask.value is None else label_map == mask.value
         if not np.any(chosen):
-            return Refusal(Reason.EMPTY_MASK, "the mask sets no pixel") if mask.value is None else []
+            nothing = mask.value is not None or mask.may_be_empty
+            return [] if nothing else Refusal(Reason.EMPTY_MASK, "the mask sets no pixel")
         return [("", _mask_columns(geometry.encode_mask(chosen)))]
 
-    def _row(self, raw: RawAnnotation, raster: Target, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, raw: RawAnnotation, target: Target, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
         labels = self.labels[raw.label_set]
-        flags = sorted({*raw.flags, *placed.pop("flags", ())})
+        flags = sorted({*raw.flags, *placed.get("flags", ())})
         return {
-            "annotation_id": identity(raster.asset_id, raw.label_set, raw.kind, raw.file, locator, raw.concept),
-            "asset_id": raster.asset_id,
-            "source": raster.source,
+            "annotation_id": identity(target.asset_id, raw.label_set, raw.kind, raw.file, locator, raw.concept),
+            "asset_id": target.asset_id,
+            "source": target.source,
             "label_set": raw.label_set,
             "world": str(labels.world),
             "exhaustive": labels.exhaustive,
@@ -186,7 +242,7 @@ class Placer:
             "question": raw.question,
             "text": raw.text,
             "language": raw.language or (labels.language if raw.text is not None else None),
-            "frame": "raster" if placed else None,
+            "frame": placed.get("frame", "raster") if placed else None,
             "box": placed.get("box"),
             "point": placed.get("point"),
             "polygons": placed.get("polygons"),
@@ -197,7 +253,7 @@ class Placer:
             "extent_mm": placed.get("extent_mm"),
             "flags": flags,
             "qualifiers": sorted(raw.qualifiers.items()),
-            "annotator": str(labels.annotator),
+            "annotator": str(raw.annotator or labels.annotator),
             "source_split": raw.source_split,
             "file": raw.file,
             "locator": locator,
@@ -253,6 +309,28 @@ def _mask_columns(rle: Rle) -> dict[str, Any]:
     if box is None:
         raise ValueError("a mask without pixels has no box")
     return _columns(geometry.PlacedMask(rle, box, float(geometry.mask_area(rle))))
+
+
+def _measured(placed: dict[str, Any], spacing_mm: tuple[float, float], pixel_mm2: float) -> dict[str, Any]:
+    """Geometry columns with what they measure: `spacing_mm` is that of rows and columns, of the raster as it came.
+
+    What is measured stays when the picture is shrunk: the source drew it at that size.
+    """
+    measures: dict[str, Any] = {}
+    if placed.get("area_px") is not None:
+        measures["area_mm2"] = placed["area_px"] * pixel_mm2
+    if placed.get("box") is not None:
+        x0, y0, x1, y1 = placed["box"]
+        measures["extent_mm"] = [(x1 - x0) * spacing_mm[1], (y1 - y0) * spacing_mm[0]]
+    return placed | measures
+
+
+def _raster_of(target: "Space | Cut") -> Raster | None:
+    """The picture that a plane of a volume is."""
+    if isinstance(target, Space) or target.space.grid is None:
+        return None
+    (height, width), steps, _ = slice_geometry(target.space.grid, target.axis)
+    return Raster(width=width, height=height, delivered=target.delivered, spacing_mm=steps)
 
 
 def _shrunk(row: dict[str, Any], raster: Raster, size: tuple[int, int]) -> dict[str, Any] | None:
@@ -311,5 +389,7 @@ def _frozen(value: Any) -> object:
     if isinstance(value, dict):
         return tuple((key, _frozen(item)) for key, item in value.items())
     if isinstance(value, list):
+        if len(value) > LONG_LIST and isinstance(value[0], int):
+            return hashlib.sha256(np.asarray(value, dtype=np.int64).tobytes()).digest()
         return tuple(_frozen(item) for item in value)
     return value

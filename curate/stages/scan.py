@@ -78,15 +78,16 @@ class ScanStage:
         cached = run.freshness.inputs(part, source.root, stats, whole=True)
         if cached is not None:
             return cached
-        with SourceFiles(run, source) as files:
+        with SourceFiles(run, source, parse=False) as files:
             for labels in source.card.labels:
                 for entry in layouts.layout_of(labels).label_files(files.context(labels)):
                     files.try_read(entry)
             for entry, _ in files.split_lists():
                 files.try_read(entry)
-            if source.card.reads_headers:
+            stacks = source.card.images.form == "volume"
+            if stacks or source.card.reads_headers:
                 for entry in files.images:
-                    if entry.key not in files.headers:
+                    if not stacks or files.is_dicom(entry):
                         files.try_read(entry)
             now = files.inputs(run)
         built = run.sidecars.get(part)
@@ -330,7 +331,8 @@ class _Scan:
                 self.writer.used(Unit.FILE)
             else:
                 reason = Reason.IGNORED_FILE if entry.key in ignored else Reason.UNCLAIMED_FILE
-                self.refuse(Unit.FILE, entry.key, Refusal(reason, verdict=Verdict.FILTERED))
+                detail = "a DICOM object that is no picture" if entry.key in self.files.objects else ""
+                self.refuse(Unit.FILE, entry.key, Refusal(reason, detail, Verdict.FILTERED))
         for key, refusal in self.files.tree.refusals:
             self.writer.saw(Unit.FILE)
             self.refuse(Unit.FILE, key, refusal)

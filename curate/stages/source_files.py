@@ -24,10 +24,13 @@ __all__ = ["SourceFiles"]
 class SourceFiles:
     """The files of one source: their listing, and the digest of each that was read.
 
-    `touch` is called with each entry before its bytes are read; what it raises is what the reader meets.
+    `touch` is called with each entry before its bytes are read; what it raises is what the reader meets. Without
+    `parse` no header is opened, so that nothing foreign is parsed: then the files of a series stay apart.
     """
 
-    def __init__(self, run: Run, source: ResolvedSource, touch: Callable[[Entry], None] = lambda _: None) -> None:
+    def __init__(
+        self, run: Run, source: ResolvedSource, touch: Callable[[Entry], None] = lambda _: None, *, parse: bool = True
+    ) -> None:
         self._token = lambda uid: run.key.token("series", source.id, uid)
         self.touch = touch
         self.source = source
@@ -45,7 +48,8 @@ class SourceFiles:
         mask_files = {entry.key for labels in self.card.labels for entry in self.mask_files(labels)}
         self.images = [entry for entry in self.images if entry.key not in mask_files]
         self.stacks: dict[str, Stack] = {}  # by the key of their entry
-        if self.card.images.form == "volume":
+        self.objects: set[str] = set()  # keys of DICOM objects that are no pictures
+        if self.card.images.form == "volume" and parse:
             self._stack()
         aliases = ((name, stack.entry) for stack in self.stacks.values() for name in stack.names)
         self.index = ImageIndex(self.images, aliases)
@@ -61,25 +65,26 @@ class SourceFiles:
 
         A DICOM object that is no picture is no image: a label set reads it, or nothing does.
         """
-        headers = {entry: self.header(entry) for entry in self.images if self._is_dicom(entry)}
+        headers = {entry: self.header(entry) for entry in self.images if self.is_dicom(entry)}
         read = {entry: header for entry, header in headers.items() if isinstance(header, Header)}
-        objects = {
-            entry
+        self.objects = {
+            entry.key
             for entry, header in read.items()
             if header.frames == 0 or header.values.get("SOPClassUID") in OBJECT_CLASSES
         }
-        pictures = {entry: header for entry, header in read.items() if entry not in objects}
+        pictures = {entry: header for entry, header in read.items() if entry.key not in self.objects}
         stacks = series_of(pictures, self._token)
         for stack in stacks:
             self.headers[stack.entry.key] = merged(pictures[member] for member in stack.members)
         others = [entry for entry in self.images if entry not in headers]
         stacks += paired(others, {entry.name: entry for entry in self.tree.entries})
         self.stacks = {stack.entry.key: stack for stack in stacks}
-        gone = objects | {member for stack in stacks for member in stack.members}
-        alone = [entry for entry in self.images if entry not in gone]
+        gone = self.objects | {member.key for stack in stacks for member in stack.members}
+        alone = [entry for entry in self.images if entry.key not in gone]
         self.images = in_order([*alone, *(stack.entry for stack in stacks)])
 
-    def _is_dicom(self, entry: Entry) -> bool:
+    def is_dicom(self, entry: Entry) -> bool:
+        """Whether a file begins as a DICOM file does; one that cannot be read is left to `read` to refuse."""
         try:
             return format_of(self._reader.head(entry.path, entry.member, 256)) is Format.DICOM
         except OSError:

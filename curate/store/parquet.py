@@ -23,6 +23,9 @@ IMAGE_GROUP_ROWS: Final = 100
 
 ZSTD_LEVEL: Final = 3
 
+PLAIN_LEAVES: Final = frozenset({"image.bytes", "video.bytes"})
+"""What is compressed already."""
+
 DAMAGE: Final = (OSError, pa.ArrowException, ValueError)
 """What the reader raises on damaged bytes; a name in a damaged footer that is no text is a plain `ValueError`."""
 
@@ -133,7 +136,7 @@ def _is_images(schema: pa.Schema) -> bool:
 
 def _settings(schema: pa.Schema) -> dict[str, Any]:
     leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
-    plain = {leaf for leaf in leaves if leaf == "image.bytes"}
+    plain = {leaf for leaf in leaves if leaf in PLAIN_LEAVES}
     settings: dict[str, Any] = {
         "version": "2.6",
         "compression": {leaf: "NONE" if leaf in plain else "ZSTD" for leaf in leaves},

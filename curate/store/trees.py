@@ -5,13 +5,17 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from curate.errors import StoreError
 from curate.schema import identity
 
-__all__ = ["StoredTree", "digest_of_tree", "files_of", "remove_tree"]
+__all__ = ["TREES", "StoredTree", "digest_of_tree", "files_of", "remove_tree"]
 
-CHUNK_BYTES = 2**20
+TREES: Final = frozenset({"volumes"})
+"""The tables whose files are trees."""
+
+CHUNK_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import functools
 import importlib.resources
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ __all__ = [
 
 IMAGE_TOKEN = "<image>\n"  # noqa: S105
 _HASH_DIGITS = 16
+_IMAGE = re.compile(r"\bimage\b")
 
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +127,7 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
 
 
 def _filled(template: str, words: Mapping[str, str], thing: str) -> str:
-    return capitalised(template.replace("image", thing).format_map(words))
+    return capitalised(_IMAGE.sub(thing, template).format_map(words))
 
 
 @functools.cache

@@ -17,8 +17,6 @@ from curate.images.dicom import HEADER_KEYWORDS
 from curate.schema import Reason, Refusal
 from tests.images.test_jpeg import delivered, reason
 
-WHEEL = Path(pydicom.__file__).parent / "data" / "test_files"
-
 
 def bundled(name: str) -> bytes:
     return Path(get_testdata_file(name, download=False)).read_bytes()
@@ -38,30 +36,6 @@ def changed(name: str, **values) -> bytes:
 
 def modality_units(image) -> np.ndarray:
     return decode(image.data) * image.rescale_slope + image.rescale_intercept
-
-
-def test_every_readable_file_has_the_values_that_pydicom_gives(test_data):
-    from pydicom.pixels.processing import apply_color_lut
-    from pydicom.pixels.utils import pixel_array
-
-    files = sorted(WHEEL.glob("*.dcm")) + sorted((test_data("pydicom-data") / "data").glob("*.dcm"))
-    compared = 0
-    for path in files:
-        image = deliver(path.read_bytes())
-        if isinstance(image, Refusal):
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path)
-            syntax = dataset.file_meta.TransferSyntaxUID
-            plugin = "" if not syntax.is_compressed or "JPEG-LS" in syntax.name else "pylibjpeg"
-            expected = pixel_array(dataset, index=0, decoding_plugin=plugin)
-            if dataset.PhotometricInterpretation == "PALETTE COLOR":
-                expected = apply_color_lut(expected, dataset)
-        offset = sum(int(word[7:]) for word in image.changes if word.startswith("offset:"))
-        assert np.array_equal(decode(image.data).astype(int) - offset, expected), path.name
-        compared += 1
-    assert compared > 80
 
 
 def test_signed_ct_values_map_to_hounsfield_units():
@@ -180,7 +154,7 @@ def test_what_cannot_be_delivered_says_why(name, expected):
     [
         ("emri_small_jpeg_2k_lossless_too_short.dcm", Reason.TRUNCATED_IMAGE),
         ("parametric_map_float.dcm", Reason.UNSUPPORTED_FORMAT),
-        ("liver_deflate.dcm", Reason.UNSUPPORTED_FORMAT),
+        ("OT-PAL-8-face.dcm", Reason.UNSUPPORTED_FORMAT),
     ],
 )
 def test_real_files_that_cannot_be_delivered_say_why(test_data, name, expected):

@@ -32,7 +32,7 @@ def test_the_cards_that_ship_fit_their_layouts(path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"layout": "vok", "files": "a"}, "there is no layout 'vok'; known: coco, folders"),
+        ({"layout": "vok", "files": "a"}, "there is no layout 'vok'; known: coco, dicom_seg, folders"),
         ({"layout": "voc"}, "needs `files`"),
         ({"layout": "folders", "files": "*.txt"}, "leave out `files`"),
         ({"layout": "folders", "patern": "x"}, "did you mean `pattern`"),

@@ -277,9 +277,9 @@ def test_questions_about_images_that_are_not_here_name_their_files(test_data: Ca
 
 
 def test_folders_of_dicom_series_are_no_classes(test_data: Callable[[str], Path]) -> None:
-    assert drafted(test_data("rt-utils-rtstruct"))[1].card["labels"] == []
+    assert [labels["layout"] for labels in drafted(test_data("rt-utils-rtstruct"))[1].card["labels"]] == ["rtstruct"]
     card, _ = drafted(test_data("totalsegmentator-tests"))
-    assert "example_ct_dicom/*" in card.images.globs
+    assert {labels.layout for labels in card.labels} == {"masks"}
 
 
 def test_records_within_a_document_and_an_archive_of_images(tmp_path: Path) -> None:

@@ -59,3 +59,20 @@ def test_a_header_and_the_data_of_the_same_stem_are_one_image() -> None:
         "b/T2.PAR": ["b/T2.PAR", "b/T2.rec"],
     }
     assert [stack.entry.bytes for stack in stacks] == [20, 20]
+
+
+def test_files_without_a_series_are_put_together_by_folder_and_frame_of_reference() -> None:
+    def bare(frame: str, **values: str) -> Header:
+        return Header({"Rows": "64", "Columns": "64", **values}, {"FrameOfReferenceUID": frame}, 1)
+
+    headers = {
+        Entry("a/1", None, 1): bare("9.1"),
+        Entry("a/2", None, 1): bare("9.1"),
+        Entry("a/scout", None, 1): bare("9.1", Rows="512"),
+        Entry("b/1", None, 1): bare("9.1"),
+        Entry("b/alone", None, 1): Header({}, {}, 1),
+    }
+    stacks = series_of(headers, lambda identifier: str(len(identifier)))
+    assert [[entry.path for entry in stack.members] for stack in stacks] == [["a/1", "a/2"], ["a/scout"], ["b/1"]]
+    assert all(stack.entry.path.startswith("frame_of_reference/") for stack in stacks)
+    assert "a" in stacks[0].names

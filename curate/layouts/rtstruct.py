@@ -1,0 +1,123 @@
+"""Structure sets of radiotherapy (RTSTRUCT, PS3.3 A.19.3): one unit per region of interest.
+
+A region's name is free text of a planning system, which may hold anything. It is used where the card lists it, or left
+where the region has a code; else the region is refused. Contours are read and filled later, on their image's grid.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
+
+from curate.images.base import quiet
+from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, RawMask, Record, Refused
+from curate.layouts.dicom_codes import annotator_of, coded_in, items_of, named, side_of, text_of, whole_number
+from curate.layouts.dicom_objects import Images, References, read_object, referenced, uids
+from curate.layouts.masks import REGION
+from curate.layouts.tree import Entry
+from curate.schema import Kind, Reason, Refusal, Unit
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["RtStruct", "RtStructOptions"]
+
+
+class RtStructOptions(LayoutOptions, frozen=True):
+    """`objects: true` where each region is one object, so that they may be counted; else it is all of its kind.
+
+    `empty` says what a region without any contour is, as in `masks`.
+    """
+
+    objects: bool = False
+    empty: Literal["reject", "absent"] = "reject"
+
+
+class RtStruct:
+    """One unit per region, located as `roi <number>`; a file that is no structure set is one refused file."""
+
+    name: ClassVar[str] = "rtstruct"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[LayoutOptions]] = RtStructOptions
+
+    def label_files(self, context: Context) -> list[Entry]:
+        """The structure sets, sorted."""
+        return context.tree.match(context.labels.files)
+
+    def mask_files(self, context: Context) -> list[Entry]:
+        """The same: `read` fills their contours."""
+        return self.label_files(context)
+
+    def scan(self, context: Context) -> Iterator[Record | Refused]:
+        """Each region speaks of the image that its frame of reference, or its contours, refer to."""
+        images = Images(context)
+        for entry in self.label_files(context):
+            dataset = read_object(context, entry, "StructureSetROISequence", "structure set")
+            if isinstance(dataset, Refusal):
+                yield Refused(Unit.FILE, entry.key, "header", dataset)
+                continue
+            with quiet():
+                units = list(_units(context, entry, dataset, images))
+            yield from units
+
+
+def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -> Iterator[Record | Refused]:
+    observed = {
+        whole_number(item, "ReferencedROINumber"): item for item in items_of(dataset, "RTROIObservationsSequence")
+    }
+    seen: set[int] = set()
+    for position, roi in enumerate(items_of(dataset, "StructureSetROISequence"), start=1):
+        number = whole_number(roi, "ROINumber")
+        image: ImageRef | Refusal
+        outcome: RawAnnotation | Refusal
+        if number is None or number in seen:
+            why = "has no number" if number is None else "has the number of another one"
+            image = outcome = Refusal(Reason.INVALID_HEADER, f"a region {why}")
+            locator = f"item {position}"
+        else:
+            seen.add(number)
+            locator = f"roi {number}"
+            image = images.refer(_references(dataset, roi, number))
+            outcome = (
+                image if isinstance(image, Refusal) else _region(context, entry, roi, number, observed.get(number))
+            )
+        if isinstance(outcome, Refusal):
+            known = None if isinstance(image, Refusal) else image
+            yield Refused(Unit.OBJECT, entry.key, locator, outcome, known)
+        else:
+            assert isinstance(image, ImageRef)
+            yield Record(Unit.OBJECT, entry.key, locator, image, (outcome,))
+
+
+def _region(
+    context: Context, entry: Entry, roi: "Dataset", number: int, observation: "Dataset | None"
+) -> RawAnnotation | Refusal:
+    coded = None if observation is None else coded_in(observation, "RTROIIdentificationCodeSequence")
+    side = None if observation is None else side_of(observation)
+    annotator, qualifiers = annotator_of(roi, "ROIGenerationAlgorithm")
+    options = cast(RtStructOptions, context.options)
+    annotation = RawAnnotation(
+        kind=Kind.MASK,
+        locator=f"roi {number}",
+        side=None if side is None else str(side),
+        mask=RawMask(entry.path, entry.member, roi=number, may_be_empty=options.empty == "absent"),
+        annotator=annotator,
+        flags=() if options.objects else (REGION,),
+        qualifiers=qualifiers,
+    )
+    return named(annotation, coded, text_of(roi, "ROIName"), context.labels, "the region")
+
+
+def _references(dataset: "Dataset", roi: "Dataset", number: int) -> References:
+    """The images of a region: those that its contours name, and the series of its frame of reference.
+
+    Where its frame of reference names none, any series that the structure set names.
+    """
+    contours = [
+        item for item in items_of(dataset, "ROIContourSequence") if whole_number(item, "ReferencedROINumber") == number
+    ]
+    instances = referenced(contours, "ContourSequence", "ContourImageSequence")
+    frames = items_of(dataset, "ReferencedFrameOfReferenceSequence")
+    space = text_of(roi, "ReferencedFrameOfReferenceUID")
+    own = [item for item in frames if text_of(item, "FrameOfReferenceUID") == space]
+    path = ("RTReferencedStudySequence", "RTReferencedSeriesSequence")
+    series = list(referenced(own, *path)) or list(referenced(frames, *path))
+    return References(uids(instances, "ReferencedSOPInstanceUID"), uids(series, "SeriesInstanceUID"))
