@@ -76,7 +76,7 @@ def test_reasons_that_are_named_exist() -> None:
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", TEXT))
     keys = {key for model in (Card, Images, Terms, ColumnSpec, FromColumn, Place) for key in fields(model)}
     options = {option for one in layouts.registry().values() for option in fields(one.Options)}
-    fields_of_assets = {"day_offset", "not_stated", "xyxy_normalised"}
+    fields_of_assets = {"day_offset", "not_stated", "xyxy_normalised", "fractional_type", "algorithm_type"}
     assert words - keys - options - fields_of_assets <= set(Reason)
 
 

@@ -1,6 +1,6 @@
 """What read hands to the tables: bytes as they come, rows when they are complete, both in bounded batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -48,9 +48,9 @@ class Outgoing:
         if self._held >= FLUSH_BYTES or len(self._bytes[table]) >= FLUSH_PICTURES:
             self._flush_bytes()
 
-    def asset(self, row: dict[str, Any]) -> None:
-        """A complete row of `assets`."""
-        self._assets.append(row)
+    def assets(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Complete rows of `assets`."""
+        self._assets.extend(rows)
         if len(self._assets) >= FLUSH_ROWS:
             self._flush_rows()
 

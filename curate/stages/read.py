@@ -55,6 +55,9 @@ __all__ = ["ReadStage"]
 _DELIVERY: Final = ("images", "renderings", "volumes", "slides", "videos")
 """The keys of a recipe that say what becomes of an item."""
 
+HELD_ROWS: Final = 4096
+"""Rows of one item that are held until what is said of it is placed."""
+
 _LIST_OF_RAW: Final = msgspec.json.Decoder(list[RawAnnotation])
 
 
@@ -159,6 +162,7 @@ class _Bucket:
             return
         self.writer.used(Unit.ITEM)
         content = self.files.content(item)
+        rows: list[dict[str, Any]] = []
         targets: list[tuple[dict[str, Any], Target]] = []
         for one in itertools.chain((first,), made):
             if isinstance(one, Refusal):
@@ -168,14 +172,17 @@ class _Bucket:
                 self.writer.refuse(Unit.REGION, item["item_key"], one.refusal, locator=one.locator)
                 continue
             row = self._add(item, one, content)
-            if one.target is None:
-                self.out.asset(row)
-            else:
+            rows.append(row)
+            if one.target is not None:
                 targets.append((row, replace(one.target, asset_id=row["asset_id"], source=self.source.id)))
+            elif len(rows) >= HELD_ROWS:  # the tiles of a slide: nothing is placed on them, so they need not wait
+                waiting = {id(target) for target, _ in targets}
+                self.out.assets(row for row in rows if id(row) not in waiting)
+                rows = [target for target, _ in targets]
         flaws = self._place(item, raws, [target for _, target in targets])
         for (row, _), flawed in zip(targets, flaws, strict=True):
             row["labelled_by"] = [name for name in item["labelled_by"] if name not in flawed]
-            self.out.asset(row)
+        self.out.assets(rows)
 
     def _made(self, item: dict[str, Any]) -> "Iterator[Made | RefusedRegion | Refusal] | Refusal":
         """What the item's medium makes of it; an error of reading or memory before the first asset refuses it."""
