@@ -24,16 +24,21 @@ COLOURS = ("#ff5252", "#40c4ff", "#ffd740", "#69f0ae", "#e040fb", "#ffab40")
 
 
 def main(corpus: Path, target: Path) -> None:
-    """One example of each of up to eight sources."""
+    """One example of each of up to twelve sources, of those that are pictures."""
     catalog = open_catalog(corpus)
+    drawn = pl.col("form").is_in(["image", "slice"]) & pl.col("volume").is_null()
+    pictures = catalog.assets.filter(drawn & pl.col("plane").fill_null("axial").eq("axial"))
     pairs = catalog.pairs.filter(pl.col("task").is_in(["grounding", "count", "label_caption", "points", "source_qa"]))
+    pairs = pairs.with_columns(pl.col("asset_ids").list.first().alias("asset_id")).join(
+        pictures, on="asset_id", how="semi"
+    )
     chosen = pairs.collect().sort("pair_id").unique("source", keep="first", maintain_order=True).sort("source")
-    rows = chosen.rows(named=True)[: 2 * COLUMNS]
+    rows = chosen.rows(named=True)[: 3 * COLUMNS]
     height = -(-len(rows) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * CELL_PX, height * (CELL_PX + TEXT_PX)), "white")
     for place, pair in enumerate(rows):
         sheet.paste(_cell(catalog, pair), ((place % COLUMNS) * CELL_PX, (place // COLUMNS) * (CELL_PX + TEXT_PX)))
-    sheet.save(target, optimize=True)
+    sheet.quantize(256).save(target, optimize=True)
 
 
 def _cell(catalog: Catalog, pair: dict[str, Any]) -> Image.Image:
