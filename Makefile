@@ -11,7 +11,7 @@ help:
 	@echo "make test     lint, type-check and test everything"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
-	@echo "make bench    measure works 1 and 2 beside their peers (set CURATE_TEST_DATA)"
+	@echo "make bench    measure works 1 to 5 beside their peers (set CURATE_TEST_DATA)"
 	@echo "make clean    remove what was built; .venv stays"
 
 $(BIN)/python:
@@ -58,6 +58,9 @@ schemas: .venv/.dev
 bench: .venv/.bench
 	$(BIN)/python -m bench.work1_store
 	$(BIN)/python -m bench.work2_resize
+	$(BIN)/python -m bench.work3_dicom
+	$(BIN)/python -m bench.work4_volume
+	$(BIN)/python -m bench.work5_slides
 
 clean:
 	rm -rf $(OUT)

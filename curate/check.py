@@ -94,6 +94,7 @@ def check(out: Path, run: Run | None = None) -> Report:
     connection = connect(out)
     checked["invariants"] = len(INVARIANTS)
     findings += _check_invariants(connection)
+    findings += _check_volumes(connection, sidecars)
     checked["closed columns"] = len(closed_words())
     findings += _check_words(connection)
     for table in RECORDS:
@@ -219,6 +220,14 @@ def _check_invariants(connection: "duckdb.DuckDBPyConnection") -> Iterator[Findi
         if broken:
             shown = ", ".join(str(key) for key in sorted(map(str, broken))[:SHOWN])
             yield Finding("invariant", sentence, f"broken by {len(broken)}: {shown}")
+
+
+def _check_volumes(connection: "duckdb.DuckDBPyConnection", sidecars: list[Sidecar]) -> Iterator[Finding]:
+    """The trees that assets name are those that the sidecars of their sources name: none is missing, none left over."""
+    named = {(source, tree) for source, tree in connection.sql("SELECT source, volume FROM assets").fetchall() if tree}
+    stored = {(sidecar.source, file.name) for sidecar in sidecars for table in TREES for file in sidecar.of(table)}
+    for wrong, what in ((named - stored, "an asset names it, no part holds it"), (stored - named, "no asset names it")):
+        yield from (Finding("volume", tree, f"{what}; build again") for _, tree in sorted(wrong)[:SHOWN])
 
 
 def _check_words(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:

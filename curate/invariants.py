@@ -8,6 +8,38 @@ __all__ = ["INVARIANTS"]
 
 _FAILED_RULE: Final = " OR ".join(f"checks.{rule} = 'fail'" for rule in RULES)
 
+
+def _step_is(column: int, place: int) -> str:
+    """That a column of `affine_lps` (1-based) is as long as its number in `spacing_mm`, where there is one."""
+    length = " + ".join(f"affine_lps[{row + column}] ** 2" for row in (0, 4, 8))
+    return f"coalesce(abs(sqrt({length}) / spacing_mm[{place}] - 1) < 1e-3, spacing_mm IS NULL)"
+
+
+def _corner_mm(row: int) -> str:
+    """How far, along one axis of the patient, the upper left corner of slice `a` lies from where volume `b` has it.
+
+    The corner of the raster, not the centre of its first pixel: it stays where it is when the slice is shrunk. The
+    lowest row of an upright plane is slice 0, so that its upper edge is that of the last slice.
+    """
+    index = (
+        "CASE a.plane WHEN 'sagittal' THEN a.position ELSE -0.5 END",
+        "CASE a.plane WHEN 'coronal' THEN a.position ELSE -0.5 END",
+        "CASE a.plane WHEN 'axial' THEN a.position ELSE b.depth - 0.5 END",
+    )
+    there = " + ".join(f"b.affine_lps[{row + column}] * ({place})" for column, place in enumerate(index, 1))
+    here = f"a.affine_lps[{row + 4}] - 0.5 * (a.affine_lps[{row + 1}] + a.affine_lps[{row + 2}])"
+    return f"abs({here} - ({there} + b.affine_lps[{row + 4}]))"
+
+
+_CORNER_MM: Final = f"greatest({', '.join(map(_corner_mm, (0, 4, 8)))})"
+
+_DETERMINANT: Final = (
+    "(affine_lps[1] * (affine_lps[6] * affine_lps[11] - affine_lps[7] * affine_lps[10])"
+    " - affine_lps[2] * (affine_lps[5] * affine_lps[11] - affine_lps[7] * affine_lps[9])"
+    " + affine_lps[3] * (affine_lps[5] * affine_lps[10] - affine_lps[6] * affine_lps[9]))"
+)
+"""Of the first three columns of an affine: cubic millimetres of a voxel, sheared or not."""
+
 INVARIANTS: Final[dict[str, str]] = {
     "a subject is in one split": """
         SELECT source || ' ' || subject FROM assets WHERE subject IS NOT NULL
@@ -41,18 +73,72 @@ INVARIANTS: Final[dict[str, str]] = {
         SELECT coalesce(asset_id, 'unknown') FROM images WHERE asset_id IS NULL OR image.bytes IS NULL
         UNION ALL
         SELECT coalesce(asset_id, 'unknown') FROM videos WHERE asset_id IS NULL OR video.bytes IS NULL""",
-    "what is cut or drawn names an asset of its own item": """
-        SELECT a.asset_id FROM assets AS a
-        LEFT JOIN assets AS b ON b.asset_id = coalesce(a.derived_from, a.rendering_of)
-        WHERE coalesce(a.derived_from, a.rendering_of) IS NOT NULL
-        AND (b.asset_id IS NULL OR b.source <> a.source OR b.item_key <> a.item_key)""",
-    "a rendering has the raster that it shows": """
-        SELECT a.asset_id FROM assets AS a JOIN assets AS b ON b.asset_id = a.rendering_of
-        WHERE a.width <> b.width OR a.height <> b.height""",
-    "an affine belongs to its spacing": """
-        SELECT asset_id FROM assets WHERE affine_lps IS NOT NULL AND spacing_mm IS NOT NULL AND NOT (
-        abs(sqrt(affine_lps[1] ** 2 + affine_lps[5] ** 2 + affine_lps[9] ** 2) - list_last(spacing_mm))
-        < 1e-3 * list_last(spacing_mm))""",
+    "what is cut names the whole that it comes from": """
+        SELECT a.asset_id FROM assets AS a LEFT JOIN assets AS b ON b.asset_id = a.derived_from
+        WHERE (a.derived_from IS NOT NULL OR a.form IN ('slice', 'tile', 'clip', 'frame'))
+        AND (b.source, b.item_key, b.form) IS DISTINCT FROM (a.source, a.item_key,
+        CASE a.form WHEN 'slice' THEN 'volume' WHEN 'tile' THEN 'slide' WHEN 'clip' THEN 'video'
+        WHEN 'frame' THEN 'video' END)""",
+    "a rendering names what it shows, which has its raster": """
+        SELECT a.asset_id FROM assets AS a LEFT JOIN assets AS b ON b.asset_id = a.rendering_of
+        WHERE (a.rendering_of IS NOT NULL OR a.form = 'rendering') AND (b.rendering_of IS NOT NULL
+        OR (b.source, b.item_key, b.frame, b.derived_from, b.plane, b.position, b.width, b.height, b.form)
+        IS DISTINCT FROM (a.source, a.item_key, a.frame, a.derived_from, a.plane, a.position, a.width, a.height,
+        if(a.form = 'rendering', 'image', a.form)))""",
+    "a window is that of 8 bits for the eye": """
+        SELECT asset_id FROM assets
+        WHERE "window" IS NOT NULL AND (bit_depth <> 8 OR form NOT IN ('rendering', 'slice')
+        OR ("window".function = 'lut') <> ("window".center IS NULL)
+        OR ("window".center IS NULL) <> ("window".width IS NULL)
+        OR NOT coalesce("window".width > 0, true))
+        OR "window" IS NULL AND form = 'rendering'""",
+    "an array has its tree, type and digest, and nothing else has": """
+        SELECT asset_id FROM assets WHERE len(list_distinct([media_type = 'application/zarr',
+        volume IS NOT NULL, dtype IS NOT NULL, voxels_sha256 IS NOT NULL])) > 1
+        OR (form = 'volume') <> (volume IS NOT NULL) AND form <> 'image'""",
+    "an affine is one, and belongs to its spacing": f"""
+        SELECT asset_id FROM assets WHERE affine_lps IS NOT NULL AND NOT (len(affine_lps) = 16
+        AND affine_lps[13:16] = [0, 0, 0, 1] AND {_step_is(1, -1)} AND {_step_is(2, -2)}
+        AND if(form = 'volume', {_step_is(3, -3)}, true))""",
+    "a slice lies where its volume has it": f"""
+        SELECT a.asset_id FROM assets AS a JOIN assets AS b ON b.asset_id = a.derived_from WHERE a.form = 'slice'
+        AND NOT coalesce(a.position >= 0 AND a.position <
+        CASE a.plane WHEN 'axial' THEN b.depth WHEN 'coronal' THEN b.height WHEN 'sagittal' THEN b.width END
+        AND {_CORNER_MM} < 1e-3 * list_min(b.spacing_mm), false)""",
+    "a region lies on its slide": """
+        SELECT asset_id FROM assets WHERE (region IS NOT NULL) <> (form = 'tile') OR region IS NOT NULL AND NOT
+        (len(region) = 4 AND region[1] >= 0 AND region[2] >= 0 AND region[3] > 0 AND region[4] > 0)
+        UNION ALL
+        SELECT a.asset_id FROM assets AS a JOIN assets AS b ON b.asset_id = a.derived_from
+        WHERE a.form = 'tile' AND a.mpp IS NOT NULL AND b.mpp IS NOT NULL AND NOT (
+        (a.region[1] + a.region[3]) * a.mpp[1] * a.width / (a.region[3] + 1) <= b.mpp[1] * (b.width + 1)
+        AND (a.region[2] + a.region[4]) * a.mpp[2] * a.height / (a.region[4] + 1) <= b.mpp[2] * (b.height + 1))""",
+    "a frame or clip lies in its video": """
+        SELECT a.asset_id FROM assets AS a JOIN assets AS b ON b.asset_id = a.derived_from
+        WHERE a.form IN ('frame', 'clip') AND NOT coalesce(a.position >= 0
+        AND a.position + coalesce(a.depth, 1) <= b.depth AND a.time_s >= 0
+        AND coalesce(a.time_s + coalesce(a.duration_s, 0) <= b.duration_s + 1e-6, true), false)""",
+    "later pictures have later times": """
+        SELECT asset_id FROM (SELECT asset_id, time_s, lag(time_s) OVER
+        (PARTITION BY derived_from, form ORDER BY position) AS before
+        FROM assets WHERE form IN ('frame', 'clip')) WHERE time_s <= before""",
+    "a scale is positive or unknown": """
+        SELECT asset_id FROM assets WHERE mpp IS NOT NULL AND NOT (len(mpp) = 2 AND list_min(mpp) > 0)""",
+    "nothing is said of pieces and other views": """
+        SELECT asset_id FROM assets LEFT JOIN annotations USING (asset_id)
+        WHERE (form IN ('rendering', 'tile', 'frame', 'clip') OR rendering_of IS NOT NULL)
+        AND (annotation_id IS NOT NULL OR len(labelled_by) > 0)""",
+    "what is measured follows from its geometry": f"""
+        SELECT annotation_id FROM annotations AS n JOIN assets USING (asset_id) WHERE
+        area_mm2 IS NOT NULL AND (spacing_mm IS NULL OR area_px IS NULL OR NOT area_mm2 >= 0)
+        OR extent_mm IS NOT NULL AND (spacing_mm IS NULL OR box IS NULL OR len(extent_mm) <> len(box) / 2)
+        OR (volume_mm3 IS NOT NULL) <> coalesce(n.frame = 'volume' AND mask IS NOT NULL, false)
+        OR volume_mm3 IS NOT NULL AND NOT coalesce(
+        abs(volume_mm3 / (list_sum(mask.counts[2:-:2]) * abs({_DETERMINANT})) - 1) < 1e-6, false)
+        OR n.frame = 'volume' AND NOT coalesce(
+        abs(extent_mm[1] / ((box[4] - box[1]) * spacing_mm[3]) - 1) < 1e-6
+        AND abs(extent_mm[2] / ((box[5] - box[2]) * spacing_mm[2]) - 1) < 1e-6
+        AND abs(extent_mm[3] / ((box[6] - box[3]) * spacing_mm[1]) - 1) < 1e-6, false)""",
     "an asset is there once": """
         SELECT asset_id FROM assets GROUP BY asset_id HAVING count(*) > 1""",
     "an annotation is there once": """

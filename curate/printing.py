@@ -233,8 +233,8 @@ class Printer:
             print(f"FAILED {shortfall.source}: {shortfall.message}")
         parts = f"{sum(built.built.values())} parts built, {sum(built.kept.values())} kept, {built.seconds:.1f} s"
         pairs = built.ledger.emitted.get(("verify", "pairs"), 0)
-        images = built.ledger.emitted.get(("read", "images"), 0)
-        head = "FAILED: see above." if code else f"Built {pairs:,} pairs over {images:,} images in {folder}"
+        assets = built.ledger.emitted.get(("read", "assets"), 0)
+        head = "FAILED: see above." if code else f"Built {pairs:,} pairs over {assets:,} assets in {folder}"
         print(f"{head} ({parts}). Next: curate {'rejects' if code else 'check'} {folder}")
         return code
 

@@ -15,6 +15,8 @@ Invariants, each enforced by a query in `curate check`:
 5.  Every count on a card comes from the ledger, and the ledger from the sidecars.
 6.  Conservation, per part and unit: `n_in = n_used + n_rejected + n_filtered`; each refusal or filter is one row in
     `rejects`.
+7.  What is cut from a volume, slide or video names it and lies within it, and a slice where the affine of its volume
+    has it; a rendering has the raster that it shows. Nothing is said of renderings, tiles, frames and clips.
 
 Where a file lies: `<table>/<source>/<stage>-<bucket>-<digest>.parquet`, named by the sidecar
 `parts/<stage>/<source>/<bucket>.json`; a volume is the folder `volumes/<source>/<digest>.zarr`; the catalog's
@@ -227,7 +229,6 @@ class Reason(StrEnum):
     NO_TISSUE = "no_tissue"  # filtered: positions of a slide's grid with less tissue than the recipe asks for
     PARTIAL_TILE = "partial_tile"  # filtered: the edges of a slide that fill no tile
     NO_VIDEO = "no_video"  # a container without a video stream
-    NO_SUCH_TIME = "no_such_time"  # an interval outside the video
     # read: pixels
     UNSUPPORTED_FORMAT = "unsupported_format"
     NO_PIXELS = "no_pixels"

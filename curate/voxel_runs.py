@@ -48,6 +48,10 @@ class VoxelRuns:
         x0, y0, z0, x1, y1, z1 = (float(edge) for edge in edges)
         return (x0, y0, z0, x1, y1, z1)
 
+    def spans(self, axis: int, index: int) -> bool:
+        """Whether a plane across an array axis lies within the box, whatever is set on it."""
+        return self.box[2 - axis] <= index < self.box[5 - axis]
+
     def rle(self) -> Rle:
         """As `schema.MASK_RLE` keeps it: zeros first, and runs that touch are one."""
         parted = np.flatnonzero(self.starts[1:] != self.stops[:-1])

@@ -89,7 +89,7 @@ class Child:
     def __init__(self, call: str, shared: bytes, limits: Limits) -> None:
         self._limits = limits
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "curate.execute.child"],
+            [sys.executable, "-P", "-m", "curate.execute.child"],  # -P: code that lies in the working folder is data
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | ENVIRONMENT,

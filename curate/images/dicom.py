@@ -15,17 +15,18 @@ from curate.images.dicom_file import (
     HEADER_KEYWORDS,
     IDENTIFIER_KEYWORDS,
     PREFIX,
+    SHORT_VALUE,
     DicomFile,
     cut_short,
     inflated,
     open_file,
+    tag_of,
     wanted,
 )
 from curate.schema import Reason, Refusal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-    from pydicom.tag import BaseTag
 
 __all__ = [
     "HEADER_KEYWORDS",
@@ -47,6 +48,7 @@ MIN_FRAME_BYTES: Final = 8
 
 _TEXTS: Final = frozenset({"CS", "SH", "LO"})
 _SHORTS: Final = {"US": "H", "UL": "I"}
+_HEADER_ORDER: Final = tuple(sorted(HEADER_KEYWORDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def read_header(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header | Refusa
         file = open_file(data, limits)
         if isinstance(file, Refusal):
             return file
-        texts = {keyword: _text(file, keyword) for keyword in sorted(HEADER_KEYWORDS)}
+        texts = {keyword: _text(file, keyword) for keyword in _HEADER_ORDER}
         names = {keyword: _identifier(file, keyword) for keyword in IDENTIFIER_KEYWORDS}
         frames = frames_in(file)
     if isinstance(frames, Refusal):
@@ -137,39 +139,61 @@ def _text(file: DicomFile, keyword: str) -> str | None:
     if found is None:
         return None
     vr, value = found
-    if vr in _SHORTS and file.little_endian and value:
+    remembered = len(value) <= SHORT_VALUE
+    is_plain, text = (_plain_text if remembered else _plain_text.__wrapped__)(vr, value, file.little_endian)
+    if is_plain:
+        return text
+    if keyword == "SOPClassUID" and vr == "UI" and remembered and file.elements is not None:
+        return _class_name(value)
+    return keyword_text(file.dataset, keyword)
+
+
+@lru_cache(maxsize=4096)
+def _plain_text(vr: str, value: bytes, little_endian: bool) -> tuple[bool, str | None]:
+    """Whether the bytes of a value are plain text or a number, and then its text."""
+    if vr in _SHORTS and little_endian and value:
         size = struct.calcsize(_SHORTS[vr])
         if not len(value) % size:
-            return _joined([str(number) for number in struct.unpack(f"<{len(value) // size}{_SHORTS[vr]}", value)])
+            numbers = struct.unpack(f"<{len(value) // size}{_SHORTS[vr]}", value)
+            return True, _joined([str(number) for number in numbers])
     if value.isascii() and vr in _TEXTS:
-        return _joined([part.strip("\0 ") for part in value.decode("ascii").split("\\")])
+        return True, _joined([part.strip("\0 ") for part in value.decode("ascii").split("\\")])
     if value.isascii() and vr in {"DS", "IS"}:
         parts = [part.strip("\0 ") for part in value.decode("ascii").split("\\")]
         if all(_is_number(part, whole=vr == "IS") for part in parts):
-            return _joined(parts)
-    return keyword_text(file.dataset, keyword)
+            return True, _joined(parts)
+    return False, None
+
+
+@lru_cache(maxsize=64)
+def _class_name(value: bytes) -> str | None:
+    """The name of a SOP class by the bytes of its UID, which no character set changes."""
+    from pydicom.dataelem import RawDataElement
+    from pydicom.dataset import Dataset
+
+    key = tag_of("SOPClassUID")
+    assert key is not None
+    found: Any = {key: RawDataElement(key, "UI", len(value), value, 0, False, True)}
+    return keyword_text(Dataset(found), "SOPClassUID")
 
 
 def _raw(file: DicomFile, keyword: str) -> tuple[str, bytes] | None:
     """Representation and bytes of an element; `("", b"")` for one that was converted, null where there is none."""
-    from pydicom.dataelem import RawDataElement
-
-    tag = _tag(keyword)
-    if tag is None or tag not in file.dataset:
+    tag = tag_of(keyword)
+    if tag is None:
         return None
-    element = file.dataset.get_item(tag)
-    if not isinstance(element, RawDataElement) or not isinstance(element.value, bytes):
+    element: Any
+    if file.elements is not None:
+        element = file.elements.get(tag)
+        if element is None:
+            return None
+    elif tag in file.dataset:
+        element = file.dataset.get_item(tag)
+    else:
+        return None
+    if not element.is_raw or not isinstance(element.value, bytes):
         return "", b""
     return element.VR or wanted()[tag], element.value
-
-
-@lru_cache(maxsize=1024)
-def _tag(keyword: str) -> "BaseTag | None":
-    from pydicom.datadict import tag_for_keyword
-    from pydicom.tag import BaseTag
-
-    tag = tag_for_keyword(keyword)
-    return None if tag is None else BaseTag(tag)
 
 
 def _is_number(text: str, *, whole: bool) -> bool:
@@ -182,7 +206,7 @@ def _is_number(text: str, *, whole: bool) -> bool:
 
 def element_value(dataset: "Dataset", keyword: str) -> Any:
     """The value of an element, or null where there is none or it cannot be converted."""
-    tag = _tag(keyword)
+    tag = tag_of(keyword)
     if tag is None or tag not in dataset:
         return None
     raw: Any = dataset.get_item(tag)
@@ -199,6 +223,7 @@ def is_encapsulated(dataset: "Dataset") -> bool:
     return encapsulates(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
 
 
+@lru_cache(maxsize=64)
 def encapsulates(syntax: str) -> bool:
     """`is_encapsulated` of a transfer syntax."""
     from pydicom.uid import UID

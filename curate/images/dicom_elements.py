@@ -23,6 +23,7 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 """Value representations whose length has 32 bits (PS3.5, 7.1.2)."""
 SHORT: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_NAMES: Final = {vr: vr.decode("ascii") for vr in LONG | SHORT}
 
 _EXPLICIT: Final = struct.Struct("<HH2sH")
 _IMPLICIT: Final = struct.Struct("<HHI")
@@ -59,8 +60,10 @@ class Element:
     end: int
 
 
-def walk(data: bytes, start: int, *, implicit: bool, nested: Container[int]) -> Iterator[Element]:
-    """The elements of the top level up to the pixel data, which come last and are not looked into.
+def walk(
+    data: bytes, start: int, *, implicit: bool, nested: Container[int], taken: Container[int]
+) -> Iterator[Element]:
+    """The elements of the top level that are `taken`, and the pixel data, which come last and are not looked into.
 
     `nested` are tags that hold sequences where the file does not say so itself (implicit). An element of pixel data
     may be longer than the file; whoever reads it must look.
@@ -71,12 +74,21 @@ def walk(data: bytes, start: int, *, implicit: bool, nested: Container[int]) -> 
         TooShort: an element that ends behind the file.
     """
     at, size, last = start, len(data), 0
+    head = _EXPLICIT.unpack_from
     while at + 8 <= size:
-        tag, vr, value, length = _head(data, at, implicit)
+        vr: bytes | None
+        if implicit:
+            tag, vr, value, length = _head(data, at, implicit)
+        else:  # (most elements of most files: as `_head` has it, without the call)
+            group, element, vr, length = head(data, at)
+            if vr in SHORT:
+                tag, value = group << 16 | element, at + 8
+            else:
+                tag, vr, value, length = _head(data, at, implicit)
         if tag <= last:
             raise Irregular
         last = tag
-        name = None if vr is None else vr.decode("ascii")
+        name = None if vr is None else _NAMES[vr]
         if tag in PIXEL_TAGS:
             yield Element(tag, name, value, length if length != UNDEFINED else 0, length == UNDEFINED, size)
             return
@@ -84,12 +96,14 @@ def walk(data: bytes, start: int, *, implicit: bool, nested: Container[int]) -> 
             inner = implicit or (vr == b"UN" and length == UNDEFINED)
             end = _sequence_end(data, value, length, implicit=inner, tag=tag, nested=nested)
             used = end - value if length != UNDEFINED else end - value - 8
-            yield Element(tag, "SQ" if vr == b"UN" else name, value, used, length == UNDEFINED, end)
+            if tag in taken:
+                yield Element(tag, "SQ" if vr == b"UN" else name, value, used, length == UNDEFINED, end)
         else:
             end = value + length
             if end > size:
                 raise TooShort(tag)
-            yield Element(tag, name, value, length, False, end)
+            if tag in taken:
+                yield Element(tag, name, value, length, False, end)
         at = end
 
 
@@ -109,7 +123,9 @@ def _head(data: bytes, at: int, implicit: bool) -> tuple[int, bytes | None, int,
     return tag, vr, at + 12, _LENGTH.unpack_from(data, at + 8)[0]
 
 
-def _sequence_end(data: bytes, at: int, length: int, *, implicit: bool, tag: int, nested: Container[int]) -> int:
+def _sequence_end(  # noqa: PLR0912  (one loop over one grammar)
+    data: bytes, at: int, length: int, *, implicit: bool, tag: int, nested: Container[int]
+) -> int:
     """Where a sequence ends, its delimiter included; every item and element in it stays within what holds it."""
     size = len(data)
     # (is it an item, where it ends or null, whether its elements are implicit)
@@ -134,6 +150,13 @@ def _sequence_end(data: bytes, at: int, length: int, *, implicit: bool, tag: int
             else:
                 raise Irregular
             continue
+        if not implicit:  # (as above)
+            _, _, short, length = _EXPLICIT.unpack_from(data, at)
+            if short in SHORT:
+                at += 8 + length
+                if at > size:
+                    raise TooShort(tag)
+                continue
         inner, vr, at, length = _head(data, at, implicit)
         if length == UNDEFINED or vr == b"SQ" or (implicit and inner in nested):
             if len(stack) >= 2 * MAX_DEPTH:

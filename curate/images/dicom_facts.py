@@ -6,7 +6,7 @@ the data set itself (PS3.3 C.7.6.16).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from curate.images.dicom import element_value, keyword_text
@@ -53,8 +53,14 @@ class Display:
 def display_of(dataset: "Dataset", frame: int, *, little_endian: bool) -> Display:
     """How a grey frame is to be shown; a window is null where the header has none that its function allows."""
     broken: list[str] = []
-    modality = _first_table(dataset, "ModalityLUTSequence", little_endian, broken)
-    table = _first_table(dataset, "VOILUTSequence", little_endian, broken)
+    most = _most_stored(dataset)
+    modality = _first_table(dataset, "ModalityLUTSequence", little_endian, broken, most)
+    slope, intercept, _ = rescale_of(dataset, frame)
+    if modality is not None:
+        most = float(modality.values.max())
+    elif slope is not None and intercept is not None:
+        most = max(most * slope, -(most + 1) * slope) + intercept
+    table = _first_table(dataset, "VOILUTSequence", little_endian, broken, most)
     holder = group_of(dataset, frame, "FrameVOILUTSequence") or dataset
     centers, widths = (_numbers(element_value(holder, name)) for name in ("WindowCenter", "WindowWidth"))
     stated = keyword_text(holder, "VOILUTFunction") or "LINEAR"
@@ -80,13 +86,27 @@ def _window(center: float, width: float, function: str | None) -> Window | None:
     return Window(center, width, function, "header")
 
 
-def _first_table(dataset: "Dataset", name: str, little_endian: bool, broken: list[str]) -> VoiTable | None:
+def _most_stored(dataset: "Dataset") -> float:
+    """The greatest value that the stored bits can hold."""
+    stored = element_value(dataset, "BitsStored")
+    is_signed = element_value(dataset, "PixelRepresentation") == 1
+    return float(2 ** ((stored if isinstance(stored, int) else 16) - is_signed) - 1)
+
+
+def _first_table(dataset: "Dataset", name: str, little_endian: bool, broken: list[str], most: float) -> VoiTable | None:
+    """The first table of a sequence, for values of at most `most`.
+
+    The first value that it maps has the sign of these values (PS3.3 C.11.1.1, C.11.2.1.1). Where it is written as if
+    it had none, it lies beyond all of them, and every pixel would be black: then it is meant to be negative.
+    """
     items = element_value(dataset, name)
     if not items:
         return None
     table = table_in(items[0], little_endian=little_endian)
     if table is None:
         broken.append("modality_lut" if name.startswith("Modality") else "voi_lut")
+    elif table.first >= 2**15 and table.first > most:
+        table = replace(table, first=table.first - 2**16)
     return table
 
 

@@ -22,7 +22,9 @@ from curate.schema import Reason, Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 __all__ = [
     "HEADER_KEYWORDS",
@@ -32,6 +34,7 @@ __all__ = [
     "cut_short",
     "inflated",
     "open_file",
+    "tag_of",
     "wanted",
 ]
 
@@ -128,14 +131,19 @@ PIXEL_KEYWORDS: Final = frozenset(
 OVERLAY_GROUPS: Final = frozenset(range(0x6000, 0x6020, 2))
 """Repeating groups of overlay planes (PS3.3 C.9.2)."""
 OVERLAY_ROWS: Final = 0x0010
+OVERLAY_TAGS: Final = frozenset(group << 16 | OVERLAY_ROWS for group in OVERLAY_GROUPS)
 
 DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 """Transfer syntaxes whose data set is deflated; pydicom knows the first, and reads the others as empty."""
 
+CHARACTER_SET: Final = 0x00080005
 IMPLICIT: Final = "1.2.840.10008.1.2"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
 PREFIX: Final = 132
+
+SHORT_VALUE: Final = 128
+"""Bytes of a value whose conversion is remembered: the slices of a series share nearly all of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +160,8 @@ class PixelElement:
 class DicomFile:
     """An opened file. `data` is the file with its data set inflated; `pixels` is null for an object without any.
 
-    `identifiers` and free text are in `dataset` too: what may leave is for `dicom` to say.
+    `identifiers` and free text are in `dataset` too: what may leave is for `dicom` to say. `elements` are what
+    `dataset` holds, to be looked up by `tag_of` without its detours; null where another parser made it.
     """
 
     data: bytes = field(repr=False)
@@ -161,6 +170,7 @@ class DicomFile:
     little_endian: bool
     pixels: PixelElement | None
     overlays: int
+    elements: "Mapping[BaseTag, DataElement | RawDataElement] | None" = field(repr=False, default=None)
 
 
 def open_file(data: bytes, limits: Limits) -> DicomFile | Refusal:
@@ -199,6 +209,43 @@ def wanted() -> "Mapping[int, str]":
     return {tag: dictionary_VR(tag) for tag in tags if tag is not None}
 
 
+@lru_cache(maxsize=1024)
+def tag_of(keyword: str) -> "BaseTag | None":
+    """The tag of a keyword, as the keys of data sets have it; one object for each, which dictionaries find soonest."""
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    return None if tag is None else _key(tag)
+
+
+@lru_cache(maxsize=1024)
+def _key(tag: int) -> "BaseTag":
+    from pydicom.tag import BaseTag
+
+    return BaseTag(tag)
+
+
+@lru_cache(maxsize=1)
+def _taken() -> frozenset[int]:
+    return frozenset(wanted()) | OVERLAY_TAGS
+
+
+def _encodings(vr: str | None, value: bytes) -> list[str]:
+    """Python's names of the character sets that the value of Specific Character Set states."""
+    return list((_named_encodings if len(value) <= SHORT_VALUE else _named_encodings.__wrapped__)(vr, value))
+
+
+@lru_cache(maxsize=64)
+def _named_encodings(vr: str | None, value: bytes) -> tuple[str, ...]:
+    from pydicom.charset import convert_encodings
+    from pydicom.dataelem import RawDataElement
+    from pydicom.dataset import Dataset
+
+    key = _key(CHARACTER_SET)
+    found: Any = {key: RawDataElement(key, vr, len(value), value, 0, vr is None, True)}
+    return tuple(convert_encodings(Dataset(found).get("SpecificCharacterSet") or None))
+
+
 @lru_cache(maxsize=1)
 def _sequences() -> frozenset[int]:
     """The tags that the dictionary of DICOM calls sequences."""
@@ -208,10 +255,8 @@ def _sequences() -> frozenset[int]:
 
 
 def _by_walk(data: bytes, start: int, syntax: str) -> DicomFile:
-    from pydicom.charset import convert_encodings
     from pydicom.dataelem import RawDataElement
     from pydicom.dataset import Dataset
-    from pydicom.tag import BaseTag
 
     implicit = syntax == IMPLICIT
     taken = wanted()
@@ -219,25 +264,27 @@ def _by_walk(data: bytes, start: int, syntax: str) -> DicomFile:
     found: dict[Any, Any] = {}
     overlays: set[int] = set()
     pixels: Element | None = None
-    for element in dicom_elements.walk(data, start, implicit=implicit, nested=nested):
+    charset: tuple[str | None, bytes] = (None, b"")
+    for element in dicom_elements.walk(data, start, implicit=implicit, nested=nested, taken=_taken()):
         tag = element.tag
         if tag in taken:
             value = data[element.start : element.start + element.length]
-            key = BaseTag(tag)
+            key = _key(tag)
             vr = element.vr or (taken[tag] if len(taken[tag]) == 2 else None)  # (some depend on others: "US or SS")
             found[key] = RawDataElement(key, vr, element.length, value, element.start, implicit, True)
+            if tag == CHARACTER_SET:
+                charset = vr, value
         elif tag in PIXEL_TAGS:
             pixels = element
-        elif tag >> 16 in OVERLAY_GROUPS and tag & 0xFFFF == OVERLAY_ROWS:
-            overlays.add(tag >> 16)
+        elif tag in OVERLAY_TAGS:
+            overlays.add(tag)
     dataset = Dataset(found)
-    charset = dataset.get("SpecificCharacterSet")
-    dataset.set_original_encoding(implicit, True, convert_encodings(charset or None))
+    dataset.set_original_encoding(implicit, True, _encodings(*charset))
     where = None
     if pixels is not None:
         length = None if pixels.undefined else pixels.length
         where = PixelElement(PIXEL_TAGS[pixels.tag], pixels.vr or "OW", pixels.start, length)
-    return DicomFile(data, dataset, syntax, True, where, len(overlays))
+    return DicomFile(data, dataset, syntax, True, where, len(overlays), found)
 
 
 def _by_pydicom(data: bytes, start: int, syntax: str) -> DicomFile | Refusal:
@@ -262,7 +309,7 @@ def _by_pydicom(data: bytes, start: int, syntax: str) -> DicomFile | Refusal:
     if short is not None:
         return _too_short(short)
     pixels = _pixels_at(data, stream.tell(), implicit, "<" if little else ">")
-    overlays = sum((group << 16 | OVERLAY_ROWS) in dataset for group in OVERLAY_GROUPS)
+    overlays = sum(tag in dataset for tag in OVERLAY_TAGS)
     return DicomFile(data, dataset, syntax, little, pixels, overlays)
 
 

@@ -57,18 +57,18 @@ def _plain(data: bytes, pixels: PixelElement, header: FileHeader, words: set[str
     if min(pixels.length, held) < needed:
         return Refusal(Reason.TRUNCATED_IMAGE, f"{min(pixels.length, held)} bytes of pixels, {needed} are needed")
     unused = 0 if raster.is_float else raster.allocated - raster.stored
+    low = -(1 << raster.stored - 1) if raster.dtype.kind == "i" else 0
+    high = low + (1 << raster.stored) - 1
 
     def read(frame: int) -> Array:
         start = pixels.start + frame * count * raster.dtype.itemsize
         flat = np.frombuffer(data, raster.dtype.newbyteorder("<"), count, start)
         samples = flat.reshape(raster.rows, raster.columns).astype(raster.dtype, copy=False)
         # Bits above Bits Stored are no part of a value (PS3.5, 8.1.1) and take its sign.
-        if not unused:
+        if not unused or (low <= int(samples.min()) and int(samples.max()) <= high):
             return samples
-        plain = (samples << unused) >> unused
-        if not np.array_equal(plain, samples):
-            words.add("sign_extended" if raster.dtype.kind == "i" else "unused_bits_cleared")
-        return plain
+        words.add("sign_extended" if raster.dtype.kind == "i" else "unused_bits_cleared")
+        return (samples << unused) >> unused
 
     return read
 

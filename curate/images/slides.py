@@ -313,6 +313,8 @@ def _beyond(path: Path, sizes: Any, properties: Any) -> Refusal | None:
     width, height = sizes[0]
     if len(sizes) > MAX_LEVELS or min(min(size) for size in sizes) < 1:
         return Refusal(Reason.CORRUPT_IMAGE, f"{len(sizes)} levels, one of which may be empty")
+    if any(wide > width or high > height for wide, high in sizes):
+        return Refusal(Reason.CORRUPT_IMAGE, "a level of the pyramid that is larger than the first")
     limits, encoded = DEFAULT_LIMITS, path.stat().st_size
     if width * height > MAX_SLIDE_PIXELS or (
         width * height > limits.max_pixels and 3 * width * height > limits.max_ratio * encoded

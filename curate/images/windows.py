@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from curate.rows import Window
 
-__all__ = ["HU", "WINDOW_NAMES", "VoiTable", "named_window", "percentile_window", "render"]
+__all__ = ["HU", "WINDOW_NAMES", "VoiTable", "named_window", "percentile_window", "render", "table_text"]
 
 HU: Final = "HU"
 """The unit of every window in windows.yaml."""
@@ -67,13 +67,18 @@ def named_window(name: str) -> "Window":
 
 
 @lru_cache(maxsize=1)
+def table_text() -> str:
+    """The table of named windows as it is written, for fingerprints."""
+    return importlib.resources.files(__package__).joinpath("windows.yaml").read_text("utf-8")
+
+
+@lru_cache(maxsize=1)
 def _named() -> "Mapping[str, Window]":
     import yaml
 
     from curate.rows import Window
 
-    text = importlib.resources.files(__package__).joinpath("windows.yaml").read_text("utf-8")
-    raw: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    raw: dict[str, dict[str, Any]] = yaml.safe_load(table_text())
     return MappingProxyType(
         {name: Window(float(one["center"]), float(one["width"]), "linear", name) for name, one in raw.items()}
     )

@@ -142,6 +142,11 @@ class Context:
     images: Sequence[Entry]  # those that the card's image globs match, sorted
     headers: "Mapping[str, Header | Refusal]" = field(default_factory=dict)
     index: ImageIndex | None = None  # of these images, where there is one already
+    members: Mapping[str, Sequence[Entry]] = field(default_factory=dict)  # the files of an image of several, by key
+
+    def files_of(self, image: Entry) -> Sequence[Entry]:
+        """The files of an image: of a series, its slices."""
+        return self.members.get(image.key, (image,))
 
     def image_index(self) -> ImageIndex:
         """What finds an image by its name."""

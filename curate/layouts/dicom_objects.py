@@ -1,22 +1,33 @@
 """What the layouts of DICOM objects share: their headers, and the image that they name by UIDs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from curate.images.base import DEFAULT_LIMITS, quiet
 from curate.images.dicom import Header, read_dataset
-from curate.layouts.base import Context, ImageRef
+from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, Record, Refused
 from curate.layouts.dicom_codes import items_of, text_of
 from curate.layouts.objects import read_bytes
 from curate.layouts.stacks import uid_name
 from curate.layouts.tree import Entry, ImageIndex
-from curate.schema import Reason, Refusal
+from curate.schema import Reason, Refusal, Unit
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Images", "References", "read_object"]
+__all__ = ["Images", "ObjectOptions", "References", "read_object", "referenced", "scanned", "uids", "unit_of"]
+
+
+class ObjectOptions(LayoutOptions, frozen=True):
+    """`objects: true` where each segment or region is one object, so that they may be counted; else it is all of its
+    kind.
+
+    `empty` says what one without any pixel or contour is, as in `masks`.
+    """
+
+    objects: bool = False
+    empty: Literal["reject", "absent"] = "reject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,35 @@ class Images:
             return alone
         found = self._index.candidates(uid_name(uid))
         return found if isinstance(found, list) else []
+
+
+Units = Callable[[Context, Entry, "Dataset", Images], Iterator[Record | Refused]]
+
+
+def scanned(
+    context: Context, files: Iterable[Entry], keyword: str, what: str, units: Units
+) -> Iterator[Record | Refused]:
+    """The units of each file; one that has no sequence `keyword`, and so is no `what`, is one refused file."""
+    images = Images(context)
+    for entry in files:
+        dataset = read_object(context, entry, keyword, what)
+        if isinstance(dataset, Refusal):
+            yield Refused(Unit.FILE, entry.key, "header", dataset)
+            continue
+        with quiet():
+            found = list(units(context, entry, dataset, images))
+        yield from found
+
+
+def unit_of(
+    entry: Entry, locator: str, image: ImageRef | Refusal, outcome: RawAnnotation | Refusal
+) -> Record | Refused:
+    """What one segment or region comes to; where its image is refused, so is it."""
+    if isinstance(image, Refusal) or isinstance(outcome, Refusal):
+        refusal = outcome if isinstance(outcome, Refusal) else image
+        assert isinstance(refusal, Refusal)
+        return Refused(Unit.OBJECT, entry.key, locator, refusal, None if isinstance(image, Refusal) else image)
+    return Record(Unit.OBJECT, entry.key, locator, image, (outcome,))
 
 
 def read_object(context: Context, entry: Entry, keyword: str, what: str) -> "Dataset | Refusal":

@@ -1,20 +1,19 @@
 """DICOM segmentations (PS3.3 A.51, A.90): one unit per segment, named by its codes. No pixel is opened here."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
-from curate.images.base import quiet
-from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, RawMask, Record, Refused
+from curate.layouts.base import Context, LayoutOptions, RawAnnotation, RawMask, Record, Refused
 from curate.layouts.dicom_codes import annotator_of, coded_in, items_of, named, side_of, text_of, whole_number
-from curate.layouts.dicom_objects import Images, References, read_object, referenced, uids
+from curate.layouts.dicom_objects import Images, ObjectOptions, References, referenced, scanned, uids, unit_of
 from curate.layouts.masks import REGION
 from curate.layouts.tree import Entry
-from curate.schema import Kind, Reason, Refusal, Unit, Verdict
+from curate.schema import Kind, Reason, Refusal, Verdict
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["FRACTION", "FRACTIONAL", "DicomSeg", "DicomSegOptions"]
+__all__ = ["FRACTION", "FRACTIONAL", "DicomSeg"]
 
 FRACTIONAL: Final = "fractional"
 """The flag of a mask that was a map of fractions: its voxels are those that reach `FRACTION` of the largest value."""
@@ -25,22 +24,12 @@ FRACTION: Final = 0.5
 _BACKGROUND: Final = ("DCM:125040", "the background of a label map")
 
 
-class DicomSegOptions(LayoutOptions, frozen=True):
-    """`objects: true` where each segment is one object, so that they may be counted; else it is all of its kind.
-
-    `empty` says what a segment without any pixel is, as in `masks`.
-    """
-
-    objects: bool = False
-    empty: Literal["reject", "absent"] = "reject"
-
-
 class DicomSeg:
     """One unit per segment, located as `segment <number>`; a file that is no segmentation is one refused file."""
 
     name: ClassVar[str] = "dicom_seg"
     version: ClassVar[int] = 1
-    Options: ClassVar[type[LayoutOptions]] = DicomSegOptions
+    Options: ClassVar[type[LayoutOptions]] = ObjectOptions
 
     def label_files(self, context: Context) -> list[Entry]:
         """The segmentations, sorted: their headers are read here."""
@@ -52,15 +41,7 @@ class DicomSeg:
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
         """Each segment speaks of the one image that its file refers to, and has looked at the whole of it."""
-        images = Images(context)
-        for entry in self.label_files(context):
-            dataset = read_object(context, entry, "SegmentSequence", "segmentation")
-            if isinstance(dataset, Refusal):
-                yield Refused(Unit.FILE, entry.key, "header", dataset)
-                continue
-            with quiet():
-                units = list(_units(context, entry, dataset, images))
-            yield from units
+        return scanned(context, self.label_files(context), "SegmentSequence", "segmentation", _units)
 
 
 def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -> Iterator[Record | Refused]:
@@ -77,12 +58,7 @@ def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -
         else:
             outcome = _segment(context, entry, dataset, segment, number)
         seen.add(number if number is not None else -position)
-        if isinstance(outcome, Refusal):
-            known = None if isinstance(image, Refusal) else image
-            yield Refused(Unit.OBJECT, entry.key, locator, outcome, known)
-        else:
-            assert isinstance(image, ImageRef)
-            yield Record(Unit.OBJECT, entry.key, locator, image, (outcome,))
+        yield unit_of(entry, locator, image, outcome)
 
 
 def _segment(
@@ -96,7 +72,7 @@ def _segment(
     region = coded_in(segment, "AnatomicRegionSequence")
     if region is not None and region.meaning is not None:
         qualifiers["anatomic_region"] = region.meaning
-    options = cast(DicomSegOptions, context.options)
+    options = cast(ObjectOptions, context.options)
     flags = () if options.objects else (REGION,)
     if kind == "FRACTIONAL":
         fractions = text_of(dataset, "SegmentationFractionalType")

@@ -1,7 +1,7 @@
 """The class is in the path: a folder per class, or a part of the file's name."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, cast
 
 from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, Record, Refused
@@ -33,7 +33,7 @@ class Folders:
     """Each image by itself says its class."""
 
     name: ClassVar[str] = "folders"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     has_files: ClassVar[bool] = False
     Options: ClassVar[type[LayoutOptions]] = FoldersOptions
 
@@ -42,18 +42,22 @@ class Folders:
         return []
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
-        """One record per image, whose unit is the image's own file."""
+        """One record per image, whose unit is the image's own file, or the first of several."""
         options = cast(FoldersOptions, context.options)
         for entry in context.images:
-            annotation = _annotation(context, entry, options)
+            files = context.files_of(entry)
+            annotation = _annotation(context, files, options)
             if isinstance(annotation, Refusal):
-                yield Refused(Unit.FILE, entry.key, "path", annotation, ImageRef(entry.name))
+                yield Refused(Unit.FILE, files[0].key, "path", annotation, ImageRef(entry.name))
             else:
-                yield Record(Unit.FILE, entry.key, "path", ImageRef(entry.name), (annotation,))
+                yield Record(Unit.FILE, files[0].key, "path", ImageRef(entry.name), (annotation,))
 
 
-def _annotation(context: Context, entry: Entry, options: FoldersOptions) -> RawAnnotation | Refusal:
-    label = _label(entry, options.pattern)
+def _annotation(context: Context, files: Sequence[Entry], options: FoldersOptions) -> RawAnnotation | Refusal:
+    labels = {_label(entry, options.pattern) for entry in files}
+    if len(labels) > 1:
+        return Refusal(Reason.CONFLICTING_LABELS, f"the files of one image lie in {len(labels)} classes")
+    label = labels.pop()
     if not label:
         return Refusal(Reason.MISSING_VALUE, "the path names no class")
     concept = name_label(label, context.labels)

@@ -43,7 +43,7 @@ class Headers:
     """Each image by itself says what its header says."""
 
     name: ClassVar[str] = "headers"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     has_files: ClassVar[bool] = False
     Options: ClassVar[type[LayoutOptions]] = HeadersOptions
 
@@ -52,7 +52,10 @@ class Headers:
         return list(context.images)
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
-        """One record per image, whose unit is the image's own file. A keyword that a header lacks says nothing."""
+        """One record per image, whose unit is its own file, or the first of several.
+
+        A keyword that a header lacks says nothing.
+        """
         options = cast(HeadersOptions, context.options)
         for entry in context.images:
             yield _record(context, entry, options)
@@ -64,10 +67,10 @@ def _read(context: Context, entry: Entry) -> Header | Refusal:
 
 
 def _record(context: Context, entry: Entry, options: HeadersOptions) -> Record | Refused:
-    image = ImageRef(entry.name)
+    image, file = ImageRef(entry.name), context.files_of(entry)[0].key
     header = context.headers.get(entry.key) or _read(context, entry)
     if isinstance(header, Refusal):
-        return Refused(Unit.FILE, entry.key, "header", header, image)
+        return Refused(Unit.FILE, file, "header", header, image)
     missing = missing_cells(options.missing)
     row = Row(0, dict(header.values), place="header")
     columns = stated_cells(row.cells, missing)
@@ -75,7 +78,7 @@ def _record(context: Context, entry: Entry, options: HeadersOptions) -> Record |
         columns |= read_fields(row, options.fields, missing)
         said = annotate(row, options.columns, context.labels, missing)
     except Broken as problem:
-        return Refused(Unit.FILE, entry.key, "header", problem.refusal, image, columns)
+        return Refused(Unit.FILE, file, "header", problem.refusal, image, columns)
     if said.ignored is not None and not said.annotations:
-        return Refused(Unit.FILE, entry.key, "header", said.ignored, image, columns)
-    return Record(Unit.FILE, entry.key, "header", image, said.annotations, columns, said.covers)
+        return Refused(Unit.FILE, file, "header", said.ignored, image, columns)
+    return Record(Unit.FILE, file, "header", image, said.annotations, columns, said.covers)

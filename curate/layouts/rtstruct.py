@@ -5,30 +5,19 @@ where the region has a code; else the region is refused. Contours are read and f
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from curate.images.base import quiet
 from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, RawMask, Record, Refused
 from curate.layouts.dicom_codes import annotator_of, coded_in, items_of, named, side_of, text_of, whole_number
-from curate.layouts.dicom_objects import Images, References, read_object, referenced, uids
+from curate.layouts.dicom_objects import Images, ObjectOptions, References, referenced, scanned, uids, unit_of
 from curate.layouts.masks import REGION
 from curate.layouts.tree import Entry
-from curate.schema import Kind, Reason, Refusal, Unit
+from curate.schema import Kind, Reason, Refusal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["RtStruct", "RtStructOptions"]
-
-
-class RtStructOptions(LayoutOptions, frozen=True):
-    """`objects: true` where each region is one object, so that they may be counted; else it is all of its kind.
-
-    `empty` says what a region without any contour is, as in `masks`.
-    """
-
-    objects: bool = False
-    empty: Literal["reject", "absent"] = "reject"
+__all__ = ["RtStruct"]
 
 
 class RtStruct:
@@ -36,7 +25,7 @@ class RtStruct:
 
     name: ClassVar[str] = "rtstruct"
     version: ClassVar[int] = 1
-    Options: ClassVar[type[LayoutOptions]] = RtStructOptions
+    Options: ClassVar[type[LayoutOptions]] = ObjectOptions
 
     def label_files(self, context: Context) -> list[Entry]:
         """The structure sets, sorted."""
@@ -48,15 +37,7 @@ class RtStruct:
 
     def scan(self, context: Context) -> Iterator[Record | Refused]:
         """Each region speaks of the image that its frame of reference, or its contours, refer to."""
-        images = Images(context)
-        for entry in self.label_files(context):
-            dataset = read_object(context, entry, "StructureSetROISequence", "structure set")
-            if isinstance(dataset, Refusal):
-                yield Refused(Unit.FILE, entry.key, "header", dataset)
-                continue
-            with quiet():
-                units = list(_units(context, entry, dataset, images))
-            yield from units
+        return scanned(context, self.label_files(context), "StructureSetROISequence", "structure set", _units)
 
 
 def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -> Iterator[Record | Refused]:
@@ -79,12 +60,7 @@ def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -
             outcome = (
                 image if isinstance(image, Refusal) else _region(context, entry, roi, number, observed.get(number))
             )
-        if isinstance(outcome, Refusal):
-            known = None if isinstance(image, Refusal) else image
-            yield Refused(Unit.OBJECT, entry.key, locator, outcome, known)
-        else:
-            assert isinstance(image, ImageRef)
-            yield Record(Unit.OBJECT, entry.key, locator, image, (outcome,))
+        yield unit_of(entry, locator, image, outcome)
 
 
 def _region(
@@ -93,7 +69,7 @@ def _region(
     coded = None if observation is None else coded_in(observation, "RTROIIdentificationCodeSequence")
     side = None if observation is None else side_of(observation)
     annotator, qualifiers = annotator_of(roi, "ROIGenerationAlgorithm")
-    options = cast(RtStructOptions, context.options)
+    options = cast(ObjectOptions, context.options)
     annotation = RawAnnotation(
         kind=Kind.MASK,
         locator=f"roi {number}",

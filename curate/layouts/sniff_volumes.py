@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -14,9 +14,10 @@ import numpy as np
 from curate.geometry_3d import same_grid
 from curate.images.volume_data import VolumeData, VolumeLimits
 from curate.layouts.objects import stem_of
-from curate.layouts.sniff_files import Draft, Look, suffix_of
+from curate.layouts.sniff_files import Draft, Look
 from curate.layouts.sniff_kinds import Kinds
 from curate.layouts.sniff_objects import mask_word, parsed_json
+from curate.layouts.sniff_pairings import common_suffix, images_of, pairings
 from curate.layouts.stacks import paired, series_of
 from curate.layouts.tree import Entry, in_order
 from curate.schema import Reason, Refusal
@@ -44,9 +45,6 @@ MAX_SLICES: Final = 3000
 SAMPLE_MAPS: Final = 8
 
 _PLACEHOLDER: Final = re.compile(r"\{\w+\}")
-
-_CHANNEL: Final = "_0000"
-"""What nnU-Net adds to the name of a case for its first channel."""
 
 
 def stacked(look: Look, kinds: Kinds, volumes: Iterable[Entry]) -> Look:
@@ -139,7 +137,8 @@ class Volumes:
         """Label sets of the volumes that are maps of others, and the keys of these maps; a series is never a map."""
         series = [image for image in self._look.images if image.key in self._look.dicom]
         volumes = [image for image in self._look.images if image.key not in self._look.dicom]
-        marked = {image.key: word for image in volumes if (word := mask_word(image.name, _shared(volumes)))}
+        shared = _shared([*volumes, *(self._look.members(image)[0] for image in series)])
+        marked = {image.key: word for image in volumes if (word := mask_word(image.name, shared))}
         if len(marked) == len(volumes) and not series:
             marked = {}
         plain = [image for image in volumes if image.key not in marked]
@@ -175,8 +174,9 @@ class Volumes:
         return same_grid(here.grid, there.grid)
 
     def _drafted(self, group: list[Entry], pictures: Sequence[Entry]) -> list[Draft]:
-        for options, unsure in _pairings(group, pictures):
-            found = _images_of(group, options, pictures)
+        series = [folder for picture in pictures if (folder := self._folder_of(picture)) is not None]
+        for options, unsure in pairings(group, pictures, series):
+            found = images_of(group, options, pictures, series)
             if len(found) * 10 >= len(group) * 9 and self._mostly_fit(group, found):
                 return self._named_sets(group, options, found, unsure)
         return self._by_grid(group, pictures)
@@ -206,7 +206,7 @@ class Volumes:
     def _of_files(self, group: list[Entry], options: dict[str, str], told: list[str]) -> Draft:
         """A file for each concept, named as the file is."""
         pattern = options.get("pattern", "") or "(?:^|/)"
-        end = re.escape(_common_suffix(group))
+        end = re.escape(common_suffix(group))
         if "(?P<label>" not in pattern:
             pattern = f"{pattern.removesuffix('$')}(?:.*/)?(?P<label>[^/]+){end}$"
         held = {"per": "file", **options, "pattern": pattern, "empty": "absent"}
@@ -272,6 +272,12 @@ class Volumes:
         folder = stack.members[0].folder
         return folder if self._look.finds(folder) is image else stack.members[0].name
 
+    def _folder_of(self, image: Entry) -> str | None:
+        """The folder of a series that lies in one by itself, by which a card may call it."""
+        if image.key not in self._look.stacks or "{" in (name := self._name_of(image)):
+            return None
+        return name if self._look.stacks[image.key].members[0].folder == name else None
+
     def _draft(self, group: list[Entry], held: dict[str, Any], told: Iterable[str]) -> Draft:
         files = [member for entry in group for member in self._look.members(entry)]
         drafted = {"layout": "masks", "files": self._look.globs(entry.name for entry in group), **held}
@@ -298,11 +304,6 @@ def _sort(entry: Entry, word: str) -> tuple[str, str, int]:
     return "folder", entry.folder.rpartition("/")[2], entry.name.count("/")
 
 
-def _common_suffix(group: Sequence[Entry]) -> str:
-    last = [entry.name.rpartition("/")[2] for entry in group]
-    return suffix_of(last[0]) and last[0][-len(suffix_of(last[0])) :]
-
-
 def _described_names(look: Look) -> dict[int, str]:
     """Value -> label of a `dataset.json` as nnU-Net and the Medical Segmentation Decathlon write it; empty if none."""
     for entry in look.others:
@@ -318,65 +319,3 @@ def _described_names(look: Look) -> dict[int, str]:
         if named and len(named) <= MAX_VALUES:
             return dict(sorted(named.items()))
     return {}
-
-
-def _images_of(group: Sequence[Entry], options: Mapping[str, str], pictures: Sequence[Entry]) -> dict[str, str]:
-    """Key of a map -> the name of its image, where the options lead to exactly one."""
-    names = {entry.name for entry in pictures}
-    stems = Counter(stem_of(entry.name) for entry in pictures)
-    pattern = re.compile(options["pattern"]) if "pattern" in options else None
-    found = {}
-    for entry in group:
-        if pattern is None:
-            image = options.get("image") or stem_of(entry.name)
-        else:
-            groups = pattern.search(entry.name)
-            image = options["image"].format(**groups.groupdict()) if groups else ""
-        if image in names or stems[image] == 1:
-            found[entry.key] = image
-    return found
-
-
-def _pairings(group: Sequence[Entry], pictures: Sequence[Entry]) -> Iterator[tuple[dict[str, str], str | None]]:
-    """Ways by which the path of a map may lead to its image, surest first, and what may be wrong with each."""
-    mask = group[0]
-    stem, end = stem_of(mask.name), re.escape(_common_suffix(group))
-    yield {}, None
-    word = mask_word(stem, 0) or ""
-    bare = stem
-    if word and stem.endswith(word):
-        bare = stem.removesuffix(word)
-        case = f"(?:^|/)(?P<stem>[^/]+){re.escape(word)}{end}$"
-        yield {"pattern": case, "image": "{stem}"}, None
-    elif word and stem.startswith(word):
-        yield {"pattern": f"(?:^|/){re.escape(word)}(?P<stem>[^/]+){end}$", "image": "{stem}"}, None
-    else:
-        case = f"(?:^|/)(?P<stem>[^/]+){end}$"
-    first = next((picture for picture in pictures if stem_of(picture.name) == bare + _CHANNEL), None)
-    if first is not None and "{" not in first.name:
-        image = first.name.replace(bare + _CHANNEL, "{stem}" + _CHANNEL)
-        several = any(stem_of(picture.name) == f"{bare}_0001" for picture in pictures)
-        yield (
-            {"pattern": case, "image": image},
-            ("masks: images of several channels; only the first is taken for what was labelled" if several else None),
-        )
-    yield from _by_folder(group, pictures, bare)
-
-
-def _by_folder(
-    group: Sequence[Entry], pictures: Sequence[Entry], bare: str
-) -> Iterator[tuple[dict[str, str], str | None]]:
-    """The one image, or the first, in the folder of the map or in one above it."""
-    segments = group[0].name.split("/")[:-1]
-    for depth in range(len(segments), 0, -1):
-        folder = "/".join(segments[:depth])
-        near = [picture for picture in pictures if picture.folder == folder and "{" not in picture.name]
-        near = [one for one in near if stem_of(one.name).startswith(bare)] or near
-        if not near or (len(near) > 1 and len({entry.folder for entry in group}) == 1):
-            continue
-        case = segments[depth - 1]
-        before = "".join("[^/]+/" for _ in segments[: depth - 1])
-        name = near[0].name.rpartition("/")[2].replace(case, "{case}")
-        options = {"pattern": f"^(?P<above>{before})(?P<case>[^/]+)/", "image": "{above}{case}/" + name}
-        told = f"masks: {len(near)} images lie with each map; the first is taken for what was labelled"
-        yield options, told if len(near) > 1 else "masks: each map is taken to be of the image in its folder"

@@ -61,7 +61,6 @@ MEDIA_LIBRARIES: Final = frozenset(
         "numcodecs",
         "openslide-bin",
         "openslide-python",
-        "simpleitk",
         "tifffile",
         "zarr",
     ]

@@ -179,8 +179,7 @@ class InventoryRows:
         split = self._card.split
         names: Iterable[str] = ()
         if split is not None and split.pattern is not None:
-            found = re.search(split.pattern, item.entry.name)
-            names = [found["split"]] if found and found["split"] else []
+            names = _in_paths(item, split.pattern, "split")
         elif split is not None and split.column is not None:
             names = item.values.get(split.column, ())
         elif split is not None:
@@ -204,13 +203,18 @@ class InventoryRows:
         return getattr(self._card, name, None)
 
 
+def _in_paths(item: Item, pattern: str, group: str) -> set[str]:
+    """What the group of a pattern finds in the item's path; where it has several files, in theirs."""
+    found = (re.search(pattern, file.name) for file in item.files or (item.entry,))
+    return {match[group] for match in found if match and match[group]}
+
+
 def _stated(item: Item, rule: Subject, what: str) -> set[str] | None:
     """The distinct values that the rule finds; null where the card has none."""
     if rule.column is not None:
         return item.values.get(rule.column, set())
     if rule.pattern is not None:
-        found = re.search(rule.pattern, item.entry.name)
-        return {found[what]} if found and found[what] else set()
+        return _in_paths(item, rule.pattern, what)
     if rule.header is not None:
         value = item.header.identifiers.get(rule.header) if item.header is not None else None
         return {value} if value else set()

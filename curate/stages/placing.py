@@ -79,7 +79,7 @@ class Placer:
     labels: Mapping[str, LabelSet]
     read_mask: ReadMask
     volumes: VolumeMasks | None = None  # null: nothing can be placed in a volume
-    lost: set[str] = field(default_factory=set)  # label sets of which an object vanished when this asset was shrunk
+    lost: set[str] = field(default_factory=set)  # label sets of which an object vanished in this asset, see `place`
     _said: dict[tuple[object, ...], str] = field(default_factory=dict)
     _maps: dict[tuple[str, str | None], npt.NDArray[Any] | Refusal] = field(default_factory=dict)
 
@@ -99,7 +99,8 @@ class Placer:
 
         A label map whose values are instances yields one row each; a named value that a map does not hold yields no
         row and no refusal: that its label set has looked at the image stands in `labelled_by`. Nor does a mask that
-        does not reach a plane of its volume; what has no place in the volume says nothing of one plane.
+        does not reach a plane of its volume; what has no place in the volume says nothing of one plane. Objects that
+        vanish when the image is shrunk, or that lie on both sides of a plane without a contour, are `lost`.
         """
         geometries: list[tuple[str, dict[str, Any]]] | Refusal
         raster: Raster | None = None
@@ -151,6 +152,8 @@ class Placer:
             if isinstance(target, Cut):
                 pixels = one.runs.plane(target.axis, target.index)
                 if not pixels.any():
+                    if "gaps" in one.flags and one.runs.spans(target.axis, target.index):
+                        self.lost.add(raw.label_set)  # it is there as likely as not: no contour was drawn on this plane
                     continue
                 seen = pixels if target.axis == 0 else pixels[::-1]
                 _, steps, pixel_mm2 = slice_geometry(space.grid, target.axis)

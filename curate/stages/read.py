@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from curate import images
 from curate.corpus import ResolvedSource
-from curate.images import masks
+from curate.images import masks, windows
 from curate.images.dicom_seg import read_segmentation
 from curate.images.label_maps import VolumeFile, read_label_map
 from curate.images.rtstruct import read_structure_set
+from curate.images.volume_data import VolumeLimits
 from curate.layouts.base import RawAnnotation, RawMask
 from curate.layouts.dicom_seg import FRACTION
 from curate.layouts.tree import Reader
@@ -65,7 +66,7 @@ class ReadStage:
     """One part per bucket of a source."""
 
     name = "read"
-    version = 3
+    version = 4
     tables: tuple[str, ...] = ("images", "videos", "assets", "annotations", "files", "rejects")
     after: tuple[str, ...] = ("scan",)
     isolated = True
@@ -85,6 +86,8 @@ class ReadStage:
             "card.images": msgspec.to_builtins(card.images),
             "card.labels.meaning": meaning,
             "limits": msgspec.to_builtins(images.Limits()),
+            "limits.volumes": msgspec.to_builtins(VolumeLimits()),
+            "windows": windows.table_text(),
             **{f"recipe.{key}": msgspec.to_builtins(getattr(run.corpus.recipe, key)) for key in _DELIVERY},
         }
         return stage_fingerprint(self, config, PIXEL_LIBRARIES | MEDIA_LIBRARIES | {"pyarrow"})
@@ -179,7 +182,8 @@ class _Bucket:
                 waiting = {id(target) for target, _ in targets}
                 self.out.assets(row for row in rows if id(row) not in waiting)
                 rows = [target for target, _ in targets]
-        flaws = self._place(item, raws, [target for _, target in targets])
+        several = any(isinstance(target, Raster) and row.get("frame") is not None for row, target in targets)
+        flaws = self._place(item, raws, [target for _, target in targets], several)
         for (row, _), flawed in zip(targets, flaws, strict=True):
             row["labelled_by"] = [name for name in item["labelled_by"] if name not in flawed]
         self.out.assets(rows)
@@ -266,19 +270,21 @@ class _Bucket:
             self.out.picture(asset_id, one.data, one.columns["media_type"])
         return row
 
-    def _place(self, item: dict[str, Any], raws: list[RawAnnotation], targets: list[Target]) -> Iterator[set[str]]:
+    def _place(
+        self, item: dict[str, Any], raws: list[RawAnnotation], targets: list[Target], several: bool
+    ) -> Iterator[set[str]]:
         """Place every statement on every target; yields, one by one, the label sets that lost something there.
 
         A set that lost an object no longer marks every object, and its silence about this image means nothing.
+        `several`: the file has further frames, even where this one alone could be delivered.
         """
         self._at = item["item_key"]
         self.placer.begin_item()
         placeless = {raw.label_set for raw in raws if raw.kind not in GEOMETRIC}
-        frames = sum(isinstance(target, Raster) for target in targets)
         for number, target in enumerate(targets):
             rows: list[dict[str, Any]] = []
             flawed: set[str] = set()
-            for raw, placed in zip(raws, self._placed(raws, target, frames), strict=True):
+            for raw, placed in zip(raws, self._placed(raws, target, several), strict=True):
                 if not isinstance(placed, Refusal):
                     rows += placed
                 elif placed.verdict is Verdict.REJECTED:
@@ -298,13 +304,13 @@ class _Bucket:
             )
             yield flawed
 
-    def _placed(self, raws: list[RawAnnotation], target: Target, frames: int) -> list[list[dict[str, Any]] | Refusal]:
+    def _placed(self, raws: list[RawAnnotation], target: Target, several: bool) -> list[list[dict[str, Any]] | Refusal]:
         """What each statement yields on one target; statements of one set that refute each other yield nothing."""
         self.placer.begin()
         found: list[list[dict[str, Any]] | Refusal] = []
         for raw in raws:
-            if raw.kind in GEOMETRIC and frames > 1:
-                found.append(Refusal(Reason.AMBIGUOUS_IMAGE, f"the label names no frame, the file has {frames}"))
+            if raw.kind in GEOMETRIC and several:
+                found.append(Refusal(Reason.AMBIGUOUS_IMAGE, "the label names no frame, and the file has several"))
             else:
                 found.append(self.placer.place(raw, target))
         refuted = conflicts(

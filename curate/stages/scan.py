@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
@@ -172,10 +173,14 @@ class _Scan:
         """DICOM headers of all images, where the card wants them."""
         if not self.card.reads_headers and self.card.images.form != "volume":
             return
+        with ThreadPoolExecutor(1) as beside:
+            self._read_headers(beside)
+
+    def _read_headers(self, beside: Executor) -> None:
         for key in list(self.items):
             if self.card.images.form == "volume" and key not in self.files.headers:
                 continue  # no DICOM file
-            header = self.files.header(self.items[key].entry)
+            header = self.files.header(self.items[key].entry, beside)
             if isinstance(header, Refusal):
                 self._drop(key, header)
                 continue
@@ -224,7 +229,9 @@ class _Scan:
         elif unit.refusal.verdict is Verdict.REJECTED:
             self._flaw(images, labels)
         if unit.unit is Unit.FILE:
-            if unit.file in self.refused_files or (unit.file in self.image_keys and unit.file not in self.items):
+            if unit.file in self.refused_files or (
+                item is None and unit.file in self.image_keys and unit.file not in self.items
+            ):
                 return  # one file, one row: another label set reads it too, or it is an image that was refused as such
             self.writer.saw(Unit.FILE)
             self.refused_files.add(unit.file)

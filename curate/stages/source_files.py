@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,10 +45,10 @@ class SourceFiles:
         self.digests: dict[str, str] = {}
         self.headers: dict[str, Header | Refusal] = {}
         self.index: ImageIndex | None = None  # made once the images are known
+        self.stacks: dict[str, Stack] = {}  # by the key of their entry
         self._reader = Reader(Path(source.root), column=self.card.images.column)
         mask_files = {entry.key for labels in self.card.labels for entry in self.mask_files(labels)}
         self.images = [entry for entry in self.images if entry.key not in mask_files]
-        self.stacks: dict[str, Stack] = {}  # by the key of their entry
         self.objects: set[str] = set()  # keys of DICOM objects that are no pictures
         if self.card.images.form == "volume" and parse:
             self._stack()
@@ -65,7 +66,8 @@ class SourceFiles:
 
         A DICOM object that is no picture is no image: a label set reads it, or nothing does.
         """
-        headers = {entry: self.header(entry) for entry in self.images if self.is_dicom(entry)}
+        with ThreadPoolExecutor(1) as beside:
+            headers = {entry: self.header(entry, beside) for entry in self.images if self.is_dicom(entry)}
         read = {entry: header for entry, header in headers.items() if isinstance(header, Header)}
         self.objects = {
             entry.key
@@ -97,14 +99,17 @@ class SourceFiles:
 
     def read(self, entry: Entry) -> bytes:
         """A file's bytes; their digest is remembered, or that they could not be had."""
+        data = self._bytes(entry)
+        self.digests[entry.key] = sha256(data).hexdigest()
+        return data
+
+    def _bytes(self, entry: Entry) -> bytes:
         try:
             self.touch(entry)
-            data = self._reader.read(entry.path, entry.member)
+            return self._reader.read(entry.path, entry.member)
         except OSError:
             self.digests[entry.key] = UNREADABLE
             raise
-        self.digests[entry.key] = sha256(data).hexdigest()
-        return data
 
     def mask_files(self, labels: LabelSet) -> list[Entry]:
         """What a layout knows to be masks: an image pattern that covers them too does not make them images."""
@@ -119,16 +124,20 @@ class SourceFiles:
     def context(self, labels: LabelSet) -> Context:
         """What a layout may know."""
         options = layouts.options_of(labels, f"card {self.card.id}")
-        return Context(self.card, labels, options, self.tree, self.read, self.images, self.headers, self.index)
+        members = {key: stack.members for key, stack in self.stacks.items()}
+        return Context(self.card, labels, options, self.tree, self.read, self.images, self.headers, self.index, members)
 
-    def header(self, entry: Entry) -> Header | Refusal:
-        """The header of an image, read once."""
+    def header(self, entry: Entry, beside: Executor) -> Header | Refusal:
+        """The header of an image, read once; the digest is taken `beside`, which costs as long as the header does."""
         if entry.key not in self.headers:
             try:
-                data = self.read(entry)
-                self.headers[entry.key] = read_header(data) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
+                data = self._bytes(entry)
             except OSError as problem:
                 self.headers[entry.key] = refusal_of(problem)
+            else:
+                digest = beside.submit(lambda: sha256(data).hexdigest())
+                self.headers[entry.key] = read_header(data) if data else Refusal(Reason.EMPTY_FILE, "0 bytes")
+                self.digests[entry.key] = digest.result()
         return self.headers[entry.key]
 
     def check_patterns(self) -> None:

@@ -52,7 +52,10 @@ def seen(stat: os.stat_result) -> FileStat:
 
 
 def stat_tree(root: Path) -> dict[str, FileStat]:
-    """Size and times of every file below a folder, by path below it. Unreadable folders are left out."""
+    """Size and times of every file below a folder, by path below it. Unreadable folders are left out.
+
+    Bytes of a name that are not UTF-8 are written as escapes: the cache is text, and such a file is never opened.
+    """
     found: dict[str, FileStat] = {}
     pending = [(str(root), "")]
     while pending:
@@ -60,7 +63,7 @@ def stat_tree(root: Path) -> dict[str, FileStat]:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    name = prefix + entry.name
+                    name = prefix + entry.name.encode("utf-8", "backslashreplace").decode()
                     try:
                         if entry.is_dir(follow_symlinks=False):
                             pending.append((entry.path, name + "/"))

@@ -18,6 +18,7 @@ __all__ = [
     "grammar",
     "indefinite",
     "is_label",
+    "is_numbered",
     "is_plural",
     "is_specimen",
     "is_unique",
@@ -39,6 +40,8 @@ _SPELT_WITH_VOWEL = frozenset("AEFHILMNORSX8")
 _CODE_LENGTH = 3
 _WORDS = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ'’ -]*[A-Za-zÀ-ÖØ-öø-ÿ]")
 """Names whose plural English knows."""
+_NUMBERED = re.compile(r"(?P<before>[A-Z]?\d{1,2} )?(?P<name>[a-z ]+?)(?P<behind> [A-Z]?\d{1,2}[a-z]?)?")
+"""Anatomy with its number before or behind it: `T12 vertebra`, `rib 8`."""
 
 
 class ModalityWords(msgspec.Struct, frozen=True):
@@ -63,6 +66,7 @@ class Grammar(msgspec.Struct, frozen=True):
     bare_anatomy: frozenset[str]
     unique_anatomy: frozenset[str]
     paired_anatomy: frozenset[str]
+    numbered_anatomy: frozenset[str]
     modality: dict[str, ModalityWords]
     modality_contrasts: tuple[str, ...]
     view_contrasts: tuple[tuple[str, ...], ...]
@@ -204,7 +208,7 @@ def is_label(text: str) -> bool:
     if lowered[-1] in words.adjectives or not words.negating.isdisjoint(lowered) or "-" in (text[0], text[-1]):
         return True
     if any(part[:1].isdigit() for part in parts):
-        return True
+        return not is_numbered(text)
     if len(text) < _CODE_LENGTH:
         return True
     return len(parts) == 1 and ((len(text) <= _CODE_LENGTH and text.isupper()) or not any(map(str.isalpha, text)))
@@ -214,11 +218,22 @@ def is_label(text: str) -> bool:
 def is_unique(text: str) -> bool:
     """True for anatomy that there is once: `heart`, `left lung`, `lungs`. It takes `the` and is never counted."""
     words, low = grammar(), text.lower()
+    if is_numbered(text):
+        return True
     for side in ("left ", "right "):
         if low.startswith(side):
             part = low.removeprefix(side)
             return part in words.paired_anatomy or part in words.unique_anatomy
     return low in words.unique_anatomy or (is_plural(text) and singular(low) in words.paired_anatomy)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_numbered(text: str) -> bool:
+    """True for anatomy of which its number says which one it is: `T12 vertebra`, `left rib 8`."""
+    found = _NUMBERED.fullmatch(text.removeprefix("left ").removeprefix("right "))
+    if not found or bool(found["before"]) == bool(found["behind"]):
+        return False
+    return found["name"] in grammar().numbered_anatomy
 
 
 def is_specimen(anatomy: str) -> bool:
@@ -235,6 +250,8 @@ def speakable(name: str | None) -> bool:
 def thing_name(name: str) -> str:
     """What one marked object of a label is called: `erythrocyte`, `RBC`, but `object of class 10`."""
     text = phrase(name)
+    if is_numbered(text):
+        return text
     parts = [part.lower() for part in text.split(" ")]
     words = grammar()
     unnamed = parts[-1] in words.adjectives or not words.negating.isdisjoint(parts)

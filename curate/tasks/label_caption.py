@@ -7,14 +7,14 @@ a description it would teach to leave out all that can be seen. Questions about 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from curate.rows import Annotation, Draft, Subject
+from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Laterality, Refusal, State
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
-from curate.tasks.english import capitalised, indefinite, joined, phrase, speakable, verb
+from curate.tasks.english import indefinite, joined, phrase, speakable, verb
 from curate.tasks.facts import Finding, findings
 from curate.tasks.picture import attributes, called, noun
 from curate.tasks.statements import a_thing, bare, grade_value, is_structure, reads_as_label, some_things
-from curate.tasks.wording import Said, drafts, hash_of, sentences_of
+from curate.tasks.wording import Said, drafts, filled, hash_of, sentences_of
 
 __all__ = ["LabelCaption"]
 
@@ -29,7 +29,7 @@ class LabelCaption:
     """One caption per asset that has something of its own to tell. Silence is never told as absence."""
 
     name: ClassVar[str] = "label_caption"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = LabelCaptionOptions
 
@@ -47,7 +47,7 @@ class LabelCaption:
         grades = [a for a in subject.annotations if a.kind is Kind.GRADE and speakable(a.concept) and grade_value(a)]
         if not (present or uncertain or absent or grades):
             return
-        told = " ".join(self._sentences(asset.asset_id, present, uncertain, absent, grades))
+        told = " ".join(self._sentences(asset, present, uncertain, absent, grades))
         rests_on = [a for finding in (*present, *uncertain, *absent) for a in finding.annotations]
         name = noun(asset)
         said = Said(
@@ -64,44 +64,44 @@ class LabelCaption:
 
     def _sentences(
         self,
-        asset_id: str,
+        asset: Asset,
         present: Sequence[Finding],
         uncertain: Sequence[Finding],
         absent: Sequence[Finding],
         grades: Sequence[Annotation],
     ) -> Iterator[str]:
-        yield from self._present(asset_id, present)
-        yield from self._listed(asset_id, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
+        yield from self._present(asset, present)
+        yield from self._listed(asset, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
         unseen = [finding for finding in absent if is_structure(finding)]
         missing = [finding for finding in absent if not is_structure(finding)]
-        yield from self._listed(asset_id, "unseen", unseen, [a_thing(f) for f in unseen], "and")
-        yield from self._listed(asset_id, "absent", missing, [bare(f) for f in missing], "or")
+        yield from self._listed(asset, "unseen", unseen, [a_thing(f) for f in unseen], "and")
+        yield from self._listed(asset, "absent", missing, [bare(f) for f in missing], "or")
         for grade in grades:
             words = {"name": phrase(grade.concept or ""), "value": grade_value(grade) or ""}
-            yield _sentence(asset_id, "grade", words)
+            yield _sentence(asset, "grade", words)
 
     def _some_absent(self, asset_id: str, absent: list[Finding]) -> list[Finding]:
         ranked = sorted(absent, key=lambda finding: (hash_of(asset_id, finding.concept), finding.concept))
         chosen = {finding.concept for finding in ranked[: self.options.max_absent]}
         return [f for f in absent if f.concept in chosen and not reads_as_label(f)]
 
-    def _present(self, asset_id: str, present: Sequence[Finding]) -> Iterator[str]:
+    def _present(self, asset: Asset, present: Sequence[Finding]) -> Iterator[str]:
         labels = [finding for finding in present if reads_as_label(finding)]
         others = [finding for finding in present if not reads_as_label(finding)]
-        yield from self._listed(asset_id, "label", labels, [bare(f) for f in labels], "and")
+        yield from self._listed(asset, "label", labels, [bare(f) for f in labels], "and")
         named = [some_things(f) if f.thing else a_thing(f) for f in others]
-        yield from self._listed(asset_id, "present", others, named, "and")
+        yield from self._listed(asset, "present", others, named, "and")
 
     def _listed(
-        self, asset_id: str, sentence: str, group: Sequence[Finding], names: Sequence[str], word: str
+        self, asset: Asset, sentence: str, group: Sequence[Finding], names: Sequence[str], word: str
     ) -> list[str]:
         if not group:
             return []
         several = len(names) > 1 and word == "and"
         words = {"things": joined(names, word), "is": "are" if several else verb(names[-1])}
-        return [_sentence(asset_id, sentence, words)]
+        return [_sentence(asset, sentence, words)]
 
 
-def _sentence(asset_id: str, kind: str, words: dict[str, str]) -> str:
+def _sentence(asset: Asset, kind: str, words: dict[str, str]) -> str:
     pool = sentences_of(kind)
-    return capitalised(pool[hash_of(asset_id, kind) % len(pool)].format_map(words))
+    return filled(pool[hash_of(asset.asset_id, kind) % len(pool)], words, called(asset))

@@ -29,6 +29,7 @@ __all__ = [
     "Said",
     "Wordings",
     "drafts",
+    "filled",
     "hash_of",
     "load",
     "sentences_of",
@@ -119,14 +120,15 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
             language="en",
             origin=Origin.TEMPLATE,
             messages=[
-                Message("user", IMAGE_TOKEN + _filled(exchange.ask[ask], said.words, thing)),
-                Message("assistant", _filled(exchange.tell[tell], said.words, thing)),
+                Message("user", IMAGE_TOKEN + filled(exchange.ask[ask], said.words, thing)),
+                Message("assistant", filled(exchange.tell[tell], said.words, thing)),
             ],
             constraints=constraints,
         )
 
 
-def _filled(template: str, words: Mapping[str, str], thing: str) -> str:
+def filled(template: str, words: Mapping[str, str], thing: str) -> str:
+    """A template as it is read: with its words, a capital at the beginning, and `thing` where it says `image`."""
     return capitalised(_IMAGE.sub(thing, template).format_map(words))
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 import tifffile
 
+from curate.images.slides import open_slide
+from curate.schema import Reason, Refusal
 from tests.crash.small import CARD, Said, age, curate, run_apart, write_yaml
 from tests.images.slide_files import stained, write_slide
 
@@ -172,3 +175,14 @@ def test_the_reason_is_the_fault(name: str, tmp_path: Path) -> None:
         pixels = slide.read(0, (0, 0, 300, 300))
     assert pixels.damage is not None
     assert pixels.damage.reason in reasons
+
+
+def test_a_level_larger_than_the_first_is_refused(tmp_path: Path) -> None:
+    """Half as wide and four times as high: no scale is that of both."""
+    with tifffile.TiffWriter(tmp_path / "grows.tif") as file:
+        for kind, shape in enumerate([(64, 512, 3), (256, 256, 3)]):
+            whole = np.full(shape, 180, np.uint8)
+            file.write(whole, tile=(64, 64), photometric="rgb", compression="jpeg", subfiletype=kind)
+    with open_slide(tmp_path / "grows.tif") as slide:
+        assert isinstance(slide, Refusal)
+        assert slide.reason is Reason.CORRUPT_IMAGE

@@ -179,6 +179,14 @@ def test_free_text_in_a_coded_field_is_left_out():
     assert "BodyPartExamined" not in read_header(data).values
 
 
+def test_the_same_bytes_are_read_in_the_letters_that_each_file_states():
+    def patient(charset: str) -> str:
+        plain = changed("CT_small.dcm", SpecificCharacterSet=charset, PatientID="G?rard")
+        return read_header(plain.replace(b"G?rard", b"G\xe9rard")).identifiers["PatientID"]
+
+    assert [patient("ISO_IR 100"), patient("ISO_IR 144"), patient("ISO_IR 100")] == ["Gérard", "Gщrard", "Gérard"]
+
+
 def test_objects_without_pixels_have_no_frames():
     for name in ("rtplan.dcm", "reportsi.dcm", "DICOMDIR"):
         assert read_header(bundled(name)).frames == 0

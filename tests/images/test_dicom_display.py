@@ -284,6 +284,26 @@ def test_a_table_shorter_than_it_says_is_said_and_left():
     assert "voi_lut_unusable" in shown.changes
 
 
+@pytest.mark.parametrize("intercept", [-1024, 0])
+def test_a_table_for_negative_values_is_one_however_its_sign_is_written(intercept: int) -> None:
+    """Signed stored values, or unsigned ones that a rescale makes negative: 64512 is -1024 without its sign."""
+    pixels = np.arange(-1024 - intercept, 1024 - intercept, dtype="<i2" if not intercept else "<u2").reshape(32, 64)
+    table = lut(0, [16 * step for step in range(2048)])
+    table[0].add_new("LUTDescriptor", "US", [2048, 64512, 16])
+    data = changed(pixels=pixels, **PLAIN | {"RescaleSlope": 1, "RescaleIntercept": intercept}, VOILUTSequence=table)
+    shown = rendering_of(frame(data)).samples.ravel()
+    assert (shown[0], shown[1024], shown[-1]) == (0, 64, 127)
+
+
+def test_a_table_that_begins_among_high_values_stays_there() -> None:
+    pixels = np.array([[32767, 40000, 50000, 65535]], "<u2")
+    table = lut(0, [0, 65535])
+    table[0].add_new("LUTDescriptor", "US", [2, 40000, 16])
+    assert rendering_of(frame(changed(pixels=pixels, **PLAIN, VOILUTSequence=table))).samples.tolist() == [
+        [0, 0, 255, 255]
+    ]
+
+
 def test_the_test_pattern_of_a_table_of_interest_agrees_with_pydicom(test_data):
     from pydicom.pixels.processing import apply_voi_lut
 

@@ -202,6 +202,15 @@ def test_what_is_encoded_decodes_again_and_is_the_same_bytes_twice(dtype, shape)
         Image.open(io.BytesIO(data)).verify()
 
 
+@pytest.mark.parametrize(("side", "steady"), [(5, True), (100, True), (200, False)])
+def test_small_pictures_are_compressed_by_the_compressor_that_never_wavers(side, steady):
+    samples = np.random.default_rng(side).integers(0, 3, (side, side), dtype=np.uint8)
+    data = encode_png(samples)
+    begin = data.index(b"IDAT") + 4
+    stream = data[begin : begin + int.from_bytes(data[begin - 8 : begin - 4])]
+    assert (stream == zlib.compress(zlib.decompress(stream), 1)) is steady
+
+
 def test_a_colour_profile_is_carried_into_a_new_png():
     data = encode_png(np.zeros((3, 3, 3), np.uint8), icc_profile=b"profile" * 30)
     assert Image.open(io.BytesIO(data)).info["icc_profile"] == b"profile" * 30

@@ -272,3 +272,46 @@ def test_phantoms_of_all_kinds_in_one_folder_give_one_card(tmp_path: Path) -> No
     assert card.images.form == "volume"
     for words in ("slides beside volumes", "videos beside volumes", "plain pictures beside volumes"):
         assert tells(unsure, words, "card of their own")
+
+
+# Label maps of series
+
+
+def on_the_grid_of_a_series(path: Path) -> None:
+    """A label map with the voxels of `slice_of` at z = 0, 5, 10."""
+    import nibabel
+
+    array = np.zeros((128, 128, 3), np.uint8)
+    array[40:60, 40:60] = 1
+    affine = np.array([[-0.661468, 0, 0, 0], [0, -0.661468, 0, 0], [0, 0, 5.0, 0], [0, 0, 0, 1.0]])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(nibabel.Nifti1Image(array, affine).to_bytes(), mtime=0))
+
+
+def series_in(folder: Path, number: int) -> None:
+    for z in (0.0, 5.0, 10.0):
+        slice_of(folder / f"{z:.0f}.dcm", f"1.2.3.{number}", z)
+
+
+def test_a_label_map_is_called_as_a_folder_of_its_series_is(tmp_path: Path) -> None:
+    for number in range(3):
+        series_in(tmp_path / "dicom" / f"case{number}" / "ct", number)
+        on_the_grid_of_a_series(tmp_path / "masks" / f"case{number}.nii.gz")
+    card, unsure = drafted(tmp_path)
+    (labels,) = card.labels
+    assert (labels.layout, labels.files) == ("masks", ("masks/*.nii.gz",))
+    assert labels.options["image"] == "dicom/{stem}/ct"
+    assert card.images.globs == ("dicom/*/ct/*.dcm",)
+    assert card.subject.header == "PatientID"
+    assert not tells(unsure, "refused")
+
+
+def test_label_maps_lie_beside_the_folder_of_their_series(tmp_path: Path) -> None:
+    for number in range(3):
+        series_in(tmp_path / f"case{number}" / "ct", number)
+        for organ in ("liver", "spleen"):
+            on_the_grid_of_a_series(tmp_path / f"case{number}" / "masks" / f"{organ}.nii.gz")
+    card, unsure = drafted(tmp_path)
+    (labels,) = card.labels
+    assert (labels.options["per"], labels.options["image"]) == ("file", "{case}/ct")
+    assert not tells(unsure, "refused")

@@ -332,6 +332,21 @@ def test_contours_beyond_a_hole_and_types_that_enclose_nothing() -> None:
     assert refused(elsewhere, RawMask("r", roi=1), grid, f"token of {SPACE}") is Reason.FRAME_OF_REFERENCE
 
 
+def test_a_plane_between_contours_without_one_of_its_own_is_not_free_of_what_they_enclose() -> None:
+    """Drawn on slices 5 and 7: of 6 nothing is known, while 4 lies outside."""
+    grid = drawn().grid
+    rings = [rectangle(grid, z, (20, 30), (40, 60)) for z in (5, 7)]
+    found = masks_of(StructureSet(structure_set({"a": rings})))
+    placer = Placer({"set": LabelSet(layout="rtstruct", name="set")}, lambda _: some_labels()[1], found)
+    lost = {}
+    for index in (4, 5, 6, 7):
+        placer.begin()
+        rows = placer.place(raw(mask=RawMask("r", roi=1)), Cut(space=Space(grid=grid), axis=0, index=index))
+        assert isinstance(rows, list)
+        lost[index] = (len(rows), set(placer.lost))
+    assert lost == {4: (0, set()), 5: (1, set()), 6: (0, {"set"}), 7: (1, set())}
+
+
 def test_a_mask_of_one_kind_is_not_read_as_another() -> None:
     grid = drawn().grid
     ring = rectangle(grid, 5, (20, 30), (40, 60))

@@ -129,3 +129,32 @@ def test_a_frame_that_does_not_decode_is_refused_alone(tmp_path):
     assert found == [number for number in range(30) if number != 4]
     (refused,) = rows(tmp_path / "out", "rejects")
     assert (refused["unit"], refused["locator"]) == ("region", "frame=4")
+
+
+def test_a_box_is_on_no_frame_of_several_even_where_one_alone_decodes(tmp_path: Path) -> None:
+    """Two frames, of which the second is damaged: nothing says that the box was drawn on the first."""
+    data = tmp_path / "scans"
+    data.mkdir()
+    dataset = pydicom.dcmread(get_testdata_file("SC_rgb_rle_2frame.dcm", download=False))
+    first, _ = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=2)
+    dataset.PixelData = pydicom.encaps.encapsulate([first, b"\xff" * 64])
+    dataset.save_as(data / "two.dcm")
+    (data / "boxes.csv").write_text("file,a,b,c,d,kind\ntwo.dcm,2,2,9,9,spot\n", "utf-8")
+    boxes = {
+        "layout": "table",
+        "files": "boxes.csv",
+        "image": "file",
+        "box": {"columns": ["a", "b", "c", "d"], "label": "kind", "convention": "voc"},
+    }
+    write_yaml(tmp_path / "scans.yaml", CARD | {"labels": [boxes], "expected_rejects": {"ambiguous_image": 1}})
+    recipe = {"name": "scans", "sources": [{"card": "scans.yaml", "data": "scans"}], "tasks": ["grounding"]}
+    write_yaml(tmp_path / "recipe.yaml", recipe)
+    said = run_apart("build", tmp_path / "recipe.yaml", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "catalog").is_dir(), said.text
+    (delivered,) = of(tmp_path / "out", "two.dcm", "image")
+    assert (delivered["frame"], delivered["labelled_by"]) == (0, [])
+    assert rows(tmp_path / "out", "annotations") == []
+    reasons = sorted(
+        (row["unit"], row["reason"]) for row in rows(tmp_path / "out", "rejects") if row["stage"] == "read"
+    )
+    assert reasons == [("annotation", "ambiguous_image"), ("region", "corrupt_image")]

@@ -90,3 +90,50 @@ def test_one_bad_slice_refuses_its_series_and_leaves_no_volume_behind(tmp_path):
     assert np.array_equal(voxels(tmp_path / "out", volume).reshape(-1), np.arange(120))
     assert len(list((tmp_path / "out" / "volumes" / "scanner").iterdir())) == 1
     assert [row["reason"] for row in table(tmp_path / "out", "rejects")] == ["truncated_image"]
+
+
+CLASSED = """
+id: scanner
+title: Series
+source: {home: https://example.org}
+terms: {licence: CC0-1.0, quote: CC0, read_at: here, deidentified: true}
+images: {glob: "**/*.dcm", form: volume}
+labels: [{layout: folders, pattern: "(?P<label>covid|normal)/", world: exclusive}]
+subject: {pattern: "(?P<subject>P[0-9]+)/"}
+split: {pattern: "^(?P<split>train|test)/"}
+paths_identify: false
+"""
+
+
+def test_the_folders_of_a_series_tell_its_class_its_patient_and_its_split(tmp_path):
+    places = ("train/covid/P1", "train/normal/P2", "test/covid/P3")
+    for number, place in enumerate(places):
+        folder = tmp_path / "data" / place
+        folder.mkdir(parents=True)
+        for at, dataset in enumerate(axial(4)):
+            dataset.SeriesInstanceUID = f"2.25.2{number}"
+            dataset.SOPInstanceUID = f"2.25.1{number}{at}"
+            (folder / f"{at}.dcm").write_bytes(written(dataset))
+    (tmp_path / "card.yaml").write_text(CLASSED)
+    (tmp_path / "recipe.yaml").write_text(RECIPE % f"  - {{card: {tmp_path}/card.yaml, data: {tmp_path}/data}}")
+    built = build(tmp_path / "recipe.yaml", tmp_path / "out", jobs=1)
+    assert not built.shortfalls
+    volumes = {row["asset_id"]: row for row in table(tmp_path / "out", "assets")}
+    said = {
+        (row["concept"], volumes[row["asset_id"]]["source_split"]) for row in table(tmp_path / "out", "annotations")
+    }
+    assert said == {("covid", "train"), ("normal", "train"), ("covid", "test")}
+    assert len({row["subject"] for row in volumes.values()}) == len(places)
+
+
+def test_a_series_whose_files_lie_in_two_classes_has_none(tmp_path):
+    for at, dataset in enumerate(axial(4)):
+        folder = tmp_path / "data" / "train" / ("covid" if at % 2 else "normal") / "P1"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{at}.dcm").write_bytes(written(dataset))
+    (tmp_path / "card.yaml").write_text(CLASSED)
+    (tmp_path / "recipe.yaml").write_text(RECIPE % f"  - {{card: {tmp_path}/card.yaml, data: {tmp_path}/data}}")
+    build(tmp_path / "recipe.yaml", tmp_path / "out", jobs=1)
+    refused = [row for row in table(tmp_path / "out", "rejects") if row["verdict"] == "rejected"]
+    assert [(row["unit"], row["reason"]) for row in refused] == [("file", "conflicting_labels")]
+    assert table(tmp_path / "out", "annotations") == []

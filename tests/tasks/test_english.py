@@ -111,6 +111,18 @@ def test_anatomy_that_a_body_has_once(anatomy: str) -> None:
     assert is_unique(anatomy)
 
 
+@pytest.mark.parametrize("anatomy", ["T12 vertebra", "left rib 8", "rib 1", "tooth 11", "liver segment 4a"])
+def test_anatomy_with_its_number_is_one_thing_with_a_name(anatomy: str) -> None:
+    assert is_unique(anatomy)
+    assert thing_name(anatomy) == region_name(anatomy) == anatomy
+    assert not is_label(anatomy)
+
+
+@pytest.mark.parametrize("label", ["class 10", "segment 3", "12 rib 3", "rib 8 of 12"])
+def test_a_number_alone_names_no_anatomy(label: str) -> None:
+    assert not is_unique(label)
+
+
 @pytest.mark.parametrize("thing", ["lung", "kidney", "left nodule", "nucleus", "vertebra", "rib", "heart failure"])
 def test_what_there_may_be_several_of(thing: str) -> None:
     assert not is_unique(thing)

@@ -10,7 +10,7 @@ import pytest
 
 from curate.errors import RecipeError
 from curate.rows import Draft, Subject
-from curate.schema import Kind, Origin, State, World
+from curate.schema import Form, Kind, Origin, State, World
 from curate.tasks import make_task, task_names
 from curate.vocabulary import LabelNames
 from tests.tasks import subjects as s
@@ -236,6 +236,21 @@ def test_few_questions_are_asked_about_what_every_image_of_a_source_is() -> None
 
 def test_an_image_of_which_only_its_kind_is_known_has_no_caption() -> None:
     assert s.drafts_of(s.lettered("plain", modality="CR", anatomy="CHEST", view="PA"), ("label_caption",)) == []
+
+
+@pytest.mark.parametrize(("form", "called"), [(Form.VOLUME, "scan"), (Form.VIDEO, "video")])
+def test_the_caption_of_a_volume_or_video_nowhere_says_image(form: Form, called: str) -> None:
+    told = ""
+    for number in range(30):
+        shown = s.asset(f"{form}{number}", form=form, modality="CT", labelled_by=["findings"])
+        said = [
+            s.says(shown, Kind.CLASS, "benign", "findings", 0, state=State.PRESENT),
+            s.says(shown, Kind.MULTILABEL, "nodule", "findings", 1, state=State.PRESENT),
+            s.says(shown, Kind.MULTILABEL, "edema", "findings", 2, state=State.ABSENT),
+        ]
+        told += _texts(s.drafts_of(Subject(shown, tuple(said)), ("label_caption",))).replace("<image>", "")
+    assert f"The {called} " in told
+    assert "image" not in told.lower()
 
 
 def test_a_caption_does_not_say_that_an_image_is_an_image() -> None:

@@ -40,7 +40,10 @@ def _made(request: Request) -> Iterator[Made | RefusedRegion | Refusal]:
         del delivered
         wanted = request.recipe.videos
         if wanted.every_s is not None or wanted.frames is not None or wanted.clip_s is not None:
-            yield from _cut(facts, wanted, pictures(path, facts, request.beat))
+            try:
+                yield from _cut(facts, wanted, pictures(path, facts, request.beat))
+            except VideoRefused as refused:  # it decoded a moment ago: the file changed, or memory is short
+                yield RefusedRegion("the rest", refused.refusal)
 
 
 def _video(facts: Facts, delivered: Remuxed) -> Made:
