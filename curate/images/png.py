@@ -241,11 +241,11 @@ def encode_png(array: Array, *, icc_profile: bytes | None = None) -> bytes:
     parts = [SIGNATURE, _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, colour, 0, 0, 0))]
     if icc_profile:
         parts.append(_chunk(b"iCCP", b"icc\x00\x00" + _deflated(icc_profile)))
-    parts += [_chunk(b"IDAT", _deflated(filtered.data)), _chunk(b"IEND", b"")]
+    parts += [_chunk(b"IDAT", _deflated(filtered.tobytes())), _chunk(b"IEND", b"")]
     return b"".join(parts)
 
 
-def _deflated(data: bytes | memoryview) -> bytes:
+def _deflated(data: bytes) -> bytes:
     """A zlib stream, the same bytes in every process.
 
     libdeflate, not ISA-L: that one is half as fast again, but about one stream in a thousand differs from one process
