@@ -48,6 +48,12 @@ def command(function: Callable[..., Any]) -> click.Command:
             failed = CurateError(f"{place}{problem.strerror or type(problem).__name__}; free space or correct the path")
             out.error(failed)
             code = failed.exit_code
+        except RuntimeError as problem:
+            # An interrupt in the middle of an import comes out wrapped (`__set_name__` of a class, Python before 3.12).
+            if not isinstance(problem.__cause__, KeyboardInterrupt):
+                raise
+            out.interrupted()
+            code = 130
         sys.exit(code)
 
     run = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(run)

@@ -438,3 +438,15 @@ def test_names_that_only_a_shell_would_fear_are_names(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+
+
+def test_an_interrupt_that_python_wraps_is_still_an_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Python 3.11 turns one that arrives while a class is made into a RuntimeError."""
+
+    def wrapped(*_: object, **__: object) -> None:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("curate.status.collect", wrapped)
+    answer = CliRunner().invoke(cli, ["gc", str(tmp_path)])
+    assert answer.exit_code == 130
+    assert "Traceback" not in answer.output
