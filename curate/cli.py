@@ -27,6 +27,16 @@ DATA = click.option(
 )
 
 
+def _is_interrupt(problem: BaseException) -> bool:
+    """True where an exception came of an interrupt: in the middle of an import it may come out wrapped."""
+    told: BaseException | None = problem
+    while told is not None:
+        if isinstance(told, KeyboardInterrupt):
+            return True
+        told = told.__cause__ or told.__context__
+    return False
+
+
 def command(function: Callable[..., Any]) -> click.Command:
     """A subcommand with `--json`, whose exit code is what the function returns."""
 
@@ -48,9 +58,8 @@ def command(function: Callable[..., Any]) -> click.Command:
             failed = CurateError(f"{place}{problem.strerror or type(problem).__name__}; free space or correct the path")
             out.error(failed)
             code = failed.exit_code
-        except RuntimeError as problem:
-            # An interrupt in the middle of an import comes out wrapped (`__set_name__` of a class, Python before 3.12).
-            if not isinstance(problem.__cause__, KeyboardInterrupt):
+        except Exception as problem:
+            if not _is_interrupt(problem):
                 raise
             out.interrupted()
             code = 130

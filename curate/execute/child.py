@@ -88,12 +88,22 @@ class Child:
 
     def __init__(self, call: str, shared: bytes, limits: Limits) -> None:
         self._limits = limits
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "curate.execute.child"],  # -P: code that lies in the working folder is data
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | ENVIRONMENT,
-        )
+        # Ctrl-C reaches the whole process group: a child that still imports must not die of it with a traceback.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "curate.execute.child",
+                ],  # -P: code that lies in the working folder is data
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | ENVIRONMENT,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in: BinaryIO = self._process.stdin  # type: ignore[assignment]
