@@ -4,15 +4,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT := build
 
-.PHONY: help demo test lint schemas bench clean
+.PHONY: help demo test test-llm lint schemas bench clean
 
 help:
 	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
 	@echo "make test     lint, type-check and test everything"
+	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
-	@echo "make bench    measure works 1 to 5 beside their peers (set CURATE_TEST_DATA)"
-	@echo "make clean    remove what was built; .venv stays"
+	@echo "make bench    measure works 1 to 5 beside their peers, and the verifier (set CURATE_TEST_DATA)"
+	@echo "make clean    remove what was built; .venv and .venv-llm stay"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("curate needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -52,6 +53,10 @@ lint: .venv/.dev
 test: .venv/.dev lint
 	$(BIN)/python -m pytest -n 2
 
+test-llm:
+	$(PYTHON) tests/llm/environment.py .venv-llm
+	@if [ -e .venv-llm/.ready ]; then .venv-llm/bin/python -m pytest tests/llm; fi
+
 schemas: .venv/.dev
 	$(BIN)/python -m curate.records
 
@@ -61,6 +66,8 @@ bench: .venv/.bench
 	$(BIN)/python -m bench.work3_dicom
 	$(BIN)/python -m bench.work4_volume
 	$(BIN)/python -m bench.work5_slides
+	$(BIN)/python -m bench.verify.run
+	$(BIN)/python -m bench.verify.speed
 
 clean:
 	rm -rf $(OUT)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,27 +13,36 @@ import msgspec
 
 from curate import layouts, pacs, tasks
 from curate.card import Card, load_card, read_yaml
-from curate.corpus import CORPUS_FILE, Corpus, ProjectKey, described, project_key, resolve
+from curate.claim import claim
+from curate.corpus import Corpus, ProjectKey, project_key, resolve
 from curate.errors import CardError, RecipeError, StoreError, UsageError
 from curate.execute.child import Limits
 from curate.execute.local import LocalExecutor
-from curate.ledger import Ledger, Shortfall, judge, ledger_of, unit_expected
+from curate.gates import check_gates, check_rewrite, gate_note, with_completer
+from curate.language.base import CompleterError, Trouble, UnansweredError
+from curate.ledger import Ledger, Rewriting, Shortfall, judge, ledger_of, rewriting_of, unit_expected
 from curate.pacs import Ingested
 from curate.recipe import Recipe, load_recipe, recipe_of_card
 from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
-from curate.store.commit import replace_file, retire
+from curate.store.answers import answers_folder
+from curate.store.commit import retire
 from curate.store.freshness import Freshness, cache_folder
-from curate.store.part import TEMPORARY_PREFIX, WHOLE, OutputFile, Part, Sidecars, differences
+from curate.store.part import WHOLE, OutputFile, Part, Sidecars, differences
 from curate.store.trees import TREES, files_of
 from curate.terms import check_terms
+from curate.unanswered import damage_note, what_to_do
 
 __all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
 
 _WHOLE_STAGES: Final = ("group", "catalog")
 """The stages of one part for the whole corpus."""
 
-_SERVED: Final = {True: ("scan", "read"), False: ("group", "draft", "verify", "catalog")}
-"""The stages that a worker under limits, or without, will be asked for."""
+_SERVED: Final = {
+    "isolated": ("scan", "read"),
+    "plain": ("group", "draft", "verify", "catalog"),
+    "engine": ("rewrite",),
+}
+"""The stages that a worker will be asked for: under limits, without, or with the one engine of a language model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +87,19 @@ class Built:
     seconds: float
     notes: tuple[str, ...] = field(default=())
     ingested: tuple[Ingested, ...] = ()  # from DICOMweb servers, by source
+    rewriting: Rewriting | None = None  # what a language model did; null: nobody was asked
 
 
-def load(path: Path, data_root: Path | None, limit: int | None = None, out: Path | None = None) -> Corpus:
+def load(
+    path: Path,
+    data_root: Path | None,
+    limit: int | None = None,
+    out: Path | None = None,
+    completer: str | None = None,
+) -> Corpus:
     """A recipe, or a card as a recipe of its own, with all that it names; `out` is where its output lies or will.
+
+    `completer` answers the requests of the recipe's rewriter instead of the one that the recipe names.
 
     Raises:
         CurateError: see `errors`; nothing was read but cards and recipes.
@@ -89,12 +108,16 @@ def load(path: Path, data_root: Path | None, limit: int | None = None, out: Path
     if limit is not None:
         entries = tuple(msgspec.structs.replace(entry, limit=limit) for entry in recipe.sources)
         recipe = msgspec.structs.replace(recipe, sources=entries)
+    if completer is not None:
+        recipe = with_completer(recipe, completer)
     corpus = resolve(recipe, data_root, out)
     for source in corpus.sources:
         check_card(source.card)
         pacs.check_source(source)
     for entry in recipe.tasks:
         tasks.make_task(entry.name, entry.options, {}, variants=entry.variants)
+    if recipe.rewrite is not None:
+        check_rewrite(recipe.rewrite, recipe)
     return corpus
 
 
@@ -122,7 +145,12 @@ def _recipe_at(path: Path) -> Recipe:
 
 
 def plan(corpus: Corpus, out: Path) -> Plan:
-    """What a build would do, and why."""
+    """What a build would do, and why.
+
+    Raises:
+        GateError: the terms of a source forbid what the recipe asks.
+    """
+    check_gates(corpus)
     key = project_key()
     run = _run(corpus, out, key)
     found: list[Planned] = []
@@ -136,11 +164,26 @@ def plan(corpus: Corpus, out: Path) -> Plan:
                 found.append(Planned(part, "waiting", (f"{held_by} comes first",)))
             else:
                 found.append(_state(stage, run, part))
-    return Plan(tuple(found), _notes(corpus, key))
+    return Plan(tuple(found), (*_notes(corpus, key), *_outlook(run, found)))
+
+
+def _outlook(run: Run, found: list[Planned]) -> Iterator[str]:
+    """How much a language model will be asked, where all is drafted and it is not answered yet."""
+    parts = [planned for planned in found if planned.part.stage == "rewrite"]
+    if any(planned.state in ("missing", "stale") for planned in parts):
+        from curate.stages.rewrite import outlook
+
+        requests, stored = outlook(run)
+        yield f"rewrite: {requests:,} distinct requests, {stored:,} of them answered in the store"
 
 
 def _wanted(stage: Stage, run: Run, found: list[Planned]) -> list[Part]:
-    """The stage's parts; of a source that is not scanned yet, one that stands for all."""
+    """The stage's parts; of a source that is not scanned yet, one that stands for all.
+
+    How many parts the requests make is known when all are drafted; until then one stands for them.
+    """
+    if stage.name == "rewrite" and any(each.part.stage == "draft" and each.state != "done" for each in found):
+        return [Part("rewrite", bucket=0)] if run.corpus.recipe.rewrite is not None else []
     unscanned = {
         planned.part.source for planned in found if planned.part.stage == "scan" and planned.state == "missing"
     }
@@ -205,19 +248,29 @@ def build(
     only_stage: str | None = None,
     part_range: tuple[int, int] | None = None,
     offline: bool = False,
+    completer: str | None = None,
+    answers: Path | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Built:
     """Build what is wanted and absent or stale; what was committed stays whatever happens.
 
     `only_stage` builds that stage alone; `part_range` the parts from A up to B of its full sorted list. `offline` asks
-    no DICOMweb server: their sources are built from the mirrors that the last build left.
+    no DICOMweb server: their sources are built from the mirrors that the last build left. `completer` answers requests
+    instead of the recipe's own; `answers` is the folder of the answer store, by default beside the output.
 
     Raises:
         CurateError: see `errors`.
     """
-    corpus = load(recipe_path, data_root, limit, out)
+    corpus = load(recipe_path, data_root, limit, out, completer)
     return build_corpus(
-        corpus, out, jobs=jobs, only_stage=only_stage, part_range=part_range, offline=offline, progress=progress
+        corpus,
+        out,
+        jobs=jobs,
+        only_stage=only_stage,
+        part_range=part_range,
+        offline=offline,
+        answers=answers,
+        progress=progress,
     )
 
 
@@ -229,21 +282,24 @@ def build_corpus(
     only_stage: str | None = None,
     part_range: tuple[int, int] | None = None,
     offline: bool = False,
+    answers: Path | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Built:
     """`build` for a corpus that is loaded already."""
     began = time.monotonic()
     if only_stage is not None and only_stage not in STAGE_NAMES:
         raise UsageError(f"no stage {only_stage!r}; the stages are {', '.join(STAGE_NAMES)}")
+    check_gates(corpus)
+    store = (answers or answers_folder(out)).absolute()
     key = project_key()
-    _claim(corpus, out, key)
+    claim(corpus, out, key)
     ingested = _ingest(corpus, key, offline, progress) if only_stage in (None, "scan") else ()
     run = _run(corpus, out, key)
     built: dict[str, int] = {}
     kept: dict[str, int] = {}
-    workers = jobs or os.cpu_count() or 1
+    workers, damaged = jobs or os.cpu_count() or 1, 0
     with contextlib.ExitStack() as stack:
-        executors: dict[bool, LocalExecutor] = {}
+        executors: dict[str, LocalExecutor] = {}
         for name in STAGE_NAMES:
             if only_stage not in (None, name):
                 continue
@@ -256,16 +312,30 @@ def build_corpus(
             todo = [part for part in wanted if _state(stage, run, part).state != "done"]
             built[stage.name], kept[stage.name] = len(todo), len(wanted) - len(todo)
             if todo:
-                if stage.isolated not in executors:
-                    limits = Limits() if stage.isolated else Limits(None, None)
-                    count = workers if stage.isolated else min(workers, len(todo))
+                kind = next(kind for kind, served in _SERVED.items() if stage.name in served)
+                if kind not in executors:
+                    limits = Limits() if kind == "isolated" else Limits(None, None)
+                    count = {"isolated": workers, "engine": 1}.get(kind, min(workers, len(todo)))
                     call = "curate.stages.runner:PartRunner"
-                    shared = msgspec.json.encode({"corpus": corpus, "out": str(out), "stages": _SERVED[stage.isolated]})
-                    executors[stage.isolated] = stack.enter_context(LocalExecutor(count, call, shared, limits))
-                _run_parts(executors[stage.isolated], run, stage, todo, progress)
-    ledger = ledger_of(run.sidecars.listed())
-    shortfalls = judge(ledger, corpus) if only_stage is None else ()
-    return Built(ledger, shortfalls, built, kept, time.monotonic() - began, _notes(corpus, key), ingested)
+                    plain = {"corpus": corpus, "out": str(out), "stages": _SERVED[kind], "answers": str(store)}
+                    executor = LocalExecutor(count, call, msgspec.json.encode(plain), limits)
+                    executors[kind] = stack.enter_context(executor)
+                unanswered, lost = _run_parts(executors[kind], run, stage, todo, progress)
+                damaged = max(damaged, lost)
+                if unanswered is not None:
+                    raise CompleterError(what_to_do(unanswered, store, damaged))
+    sidecars = run.sidecars.listed()
+    ledger = ledger_of(sidecars)
+    return Built(
+        ledger,
+        judge(ledger, corpus) if only_stage is None else (),
+        built,
+        kept,
+        time.monotonic() - began,
+        _notes(corpus, key) + ((damage_note(store, damaged),) if damaged else ()),
+        ingested,
+        rewriting_of(ledger, sidecars),
+    )
 
 
 def _ingest(
@@ -284,50 +354,23 @@ def _ingest(
 
 def _run_parts(
     executor: LocalExecutor, run: Run, stage: Stage, todo: list[Part], progress: Callable[[Progress], None]
-) -> None:
+) -> tuple[UnansweredError | None, int]:
+    """Build parts; the troubles of those that wait for an answer of a model, and the damaged lines of the store."""
+    troubles: Counter[Trouble] = Counter()
+    detail, damaged = "", 0
     progress(Progress(stage.name, len(todo), 0))
     jobs: Iterator[dict[str, Any]] = (
         {"stage": part.stage, "source": part.source, "bucket": part.bucket} for part in todo
     )
     finished = executor.run(jobs, lambda key: progress(Progress(stage.name, len(todo), item=key)))
-    for done, (job, _) in enumerate(finished, start=1):
+    for done, (job, receipt) in enumerate(finished, start=1):
         run.sidecars.forget(Part(job["stage"], job["source"], job["bucket"]))
+        if "unanswered" in receipt:
+            troubles.update({Trouble(trouble): n for trouble, n in receipt["unanswered"].items()})
+            detail = detail or receipt["detail"]
+        damaged = max(damaged, receipt.get("damaged", 0))
         progress(Progress(stage.name, len(todo), done))
-
-
-def _claim(corpus: Corpus, out: Path, key: ProjectKey) -> None:
-    """Say in the output what it is; refuse a folder that is something else."""
-    _keep_apart(corpus, out)
-    target = out / CORPUS_FILE
-    if target.exists():
-        before = described(out).recipe.get("name")
-        if before != corpus.recipe.name:
-            raise UsageError(f"{out} holds the corpus {before!r}, not {corpus.recipe.name!r}; choose another --out")
-    elif _has_foreign_files(out):
-        raise UsageError(f"{out} is not empty and holds no corpus; choose another --out")
-    replace_file(target, corpus.described(key))
-
-
-def _keep_apart(corpus: Corpus, out: Path) -> None:
-    """Refuse an output within a source or a source within the output: each build would read what the last one wrote."""
-    place = out.resolve()
-    for source in corpus.sources:
-        root = Path(source.root)
-        if place.is_relative_to(root) or root.is_relative_to(place):
-            raise UsageError(f"{out} and the data folder of {source.id} lie within each other; choose another --out")
-
-
-def _has_foreign_files(out: Path) -> bool:
-    """True where a folder without a description holds anything but sidecars and what a killed build leaves."""
-    try:
-        names = {path.name for path in out.iterdir()}
-    except FileNotFoundError:
-        return False
-    except OSError as problem:
-        raise StoreError(
-            f"cannot look into {out}: {problem.strerror}; fix its rights or choose another --out"
-        ) from None
-    return "parts" not in names and any(not name.startswith(TEMPORARY_PREFIX) for name in names)
+    return UnansweredError(troubles, detail) if troubles else None, damaged
 
 
 def _retire_unwanted(run: Run, stage: Stage, wanted: list[Part]) -> None:
@@ -352,4 +395,6 @@ def _notes(corpus: Corpus, key: ProjectKey) -> tuple[str, ...]:
         f"no subject key in {', '.join(names)} ({reason}): each image is a group of its own, unless it repeats another"
         for reason, names in alone.items()
     ]
+    if corpus.recipe.rewrite is not None:
+        notes.append(gate_note(corpus.recipe.rewrite))
     return tuple(notes)

@@ -28,6 +28,7 @@ class Catalog:
     annotations: "polars.LazyFrame"
     groups: "polars.LazyFrame"
     pairs: "polars.LazyFrame"
+    responses: "polars.LazyFrame"
     rejects: "polars.LazyFrame"
     parts: "polars.LazyFrame"
     images: "polars.LazyFrame"

@@ -211,7 +211,8 @@ def _run_of(out: Path) -> Run:
     entries = [{"card": name} for name in sorted(said.cards)]
     recipe = msgspec.convert(said.recipe | {"sources": entries}, Recipe)
     sources = tuple(ResolvedSource(card, "", said.limits.get(name)) for name, card in sorted(said.cards.items()))
-    return Run(Corpus(recipe, sources), project_key({}), out, Sidecars(out), Freshness(cache_folder(out)))
+    corpus = Corpus(recipe=recipe, sources=sources, pack=said.pack)
+    return Run(corpus, project_key({}), out, Sidecars(out), Freshness(cache_folder(out)))
 
 
 def _check_invariants(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:

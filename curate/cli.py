@@ -19,6 +19,9 @@ __all__ = ["cli", "main"]
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False))
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+COMPLETER = click.option(
+    "--completer", help="Who answers the rewriter's requests, instead of whom the recipe names: replay, ..."
+)
 DATA = click.option(
     "--data",
     "data_root",
@@ -138,12 +141,20 @@ def phantom(out: printing.Printer, folder: Path, images: int, seed: str, only: t
 )
 @DATA
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many images per source.")
-def plan(out: printing.Printer, recipe: Path, target: Path, data_root: Path | None, limit: int | None) -> int:
+@COMPLETER
+def plan(
+    out: printing.Printer,
+    recipe: Path,
+    target: Path,
+    data_root: Path | None,
+    limit: int | None,
+    completer: str | None,
+) -> int:
     """Which parts a build would make, and why."""
     from curate.build import load
     from curate.build import plan as make_plan
 
-    return out.plan(make_plan(load(recipe, data_root, limit, target), target))
+    return out.plan(make_plan(load(recipe, data_root, limit, target, completer), target))
 
 
 @command
@@ -158,6 +169,12 @@ def plan(out: printing.Printer, recipe: Path, target: Path, data_root: Path | No
 @click.option("--stage", "only_stage", help="Build this stage alone.")
 @click.option("--parts", "part_range", metavar="A:B", help="Only parts A up to B of the stage's full sorted list.")
 @click.option("--offline", is_flag=True, help="Ask no DICOMweb server: build from the mirrors of the last build.")
+@COMPLETER
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of the answer store; by default OUT.answers.",
+)
 def build(
     out: printing.Printer,
     recipe: Path,
@@ -169,6 +186,8 @@ def build(
     only_stage: str | None,
     part_range: str | None,
     offline: bool,
+    completer: str | None,
+    answers: Path | None,
 ) -> int:
     """Build what is wanted and absent or stale. RECIPE may be a card."""
     from curate.build import build as run_build
@@ -183,6 +202,8 @@ def build(
             only_stage=only_stage,
             part_range=_range(part_range, only_stage),
             offline=offline,
+            completer=completer,
+            answers=answers,
             progress=progress,
         )
     return out.built(target, built)
@@ -232,12 +253,34 @@ def rejects(out: printing.Printer, folder: Path, by: str, listed: bool, retry: b
 
 
 @command
-@FOLDER
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--sources", "with_sources", is_flag=True, help="Take the digests of the source files again, too.")
 @DATA
 @click.option("--recipe", type=click.Path(path_type=Path, dir_okay=False), help="The recipe, for --sources.")
-def check(out: printing.Printer, folder: Path, with_sources: bool, data_root: Path | None, recipe: Path | None) -> int:
-    """Digests, schemas, closed words, invariants and expectations of a built corpus."""
+@click.option(
+    "--records",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True),
+    help="Instead of DIR: records that somebody published, a file or a folder of them; may be given several times.",
+)
+@click.option("--images", type=click.Path(path_type=Path, file_okay=False), help="Where the images of --records lie.")
+def check(
+    out: printing.Printer,
+    folder: Path | None,
+    with_sources: bool,
+    data_root: Path | None,
+    recipe: Path | None,
+    records: tuple[Path, ...],
+    images: Path | None,
+) -> int:
+    """Digests, schemas, invariants and expectations of a built corpus; or the records that somebody published."""
+    if (folder is None) == (not records):
+        raise UsageError("say the folder of a corpus, or --records FILE of somebody's published records")
+    if folder is None:
+        from curate.published import check_records
+
+        return out.records_checked(check_records(records, images=images))
     from curate.build import run_for
     from curate.check import check as run_check
 
@@ -251,7 +294,7 @@ def check(out: printing.Printer, folder: Path, with_sources: bool, data_root: Pa
 @FOLDER
 @click.argument("sql")
 def query(out: printing.Printer, folder: Path, sql: str) -> int:
-    """Ask DuckDB; the views are assets, annotations, groups, pairs, rejects, parts and images."""
+    """Ask DuckDB; the views are assets, annotations, groups, pairs, responses, rejects, parts, images, videos."""
     from curate.catalog import query as ask
 
     return out.answer(ask(folder, sql))

@@ -13,7 +13,8 @@ import msgspec
 from curate import recipe as recipes
 from curate.card import Card, Struct
 from curate.errors import DataError, RecipeError, StoreError, UsageError
-from curate.recipe import DicomWeb, Recipe, Volumes
+from curate.language.packs import Pack, load_pack
+from curate.recipe import DicomWeb, Recipe, Rewrite, Volumes
 from curate.resources import shipped
 from curate.schema import identity
 from curate.store.freshness import cache_folder
@@ -24,6 +25,7 @@ __all__ = [
     "Corpus",
     "ProjectKey",
     "ResolvedSource",
+    "asked_of",
     "catalog_folders",
     "mirror_folder",
     "project_key",
@@ -92,6 +94,7 @@ class Corpus(Struct, frozen=True):
 
     recipe: Recipe
     sources: tuple[ResolvedSource, ...]
+    pack: Pack | None = None  # the words with which the recipe's rewriter is asked
 
     def source(self, name: str) -> ResolvedSource:
         """The source with this id."""
@@ -105,12 +108,20 @@ class Corpus(Struct, frozen=True):
                 "folder": ".",
                 "sources": sorted(source.id for source in self.sources),
                 "tasks": msgspec.to_builtins(sorted(self.recipe.tasks, key=lambda entry: entry.name)),
+                "rewrite": None if self.recipe.rewrite is None else asked_of(self.recipe.rewrite),
             },
+            "pack": msgspec.to_builtins(self.pack),
             "cards": {source.id: msgspec.to_builtins(source.card) for source in self.sources},
             "limits": {source.id: source.limit for source in self.sources},
             "key_fingerprint": key.fingerprint,
         }
         return sealed(plain)
+
+
+def asked_of(rewrite: Rewrite) -> dict[str, object]:
+    """What a model is asked, but for the words of its pack; how its answers are had is no part of what a corpus is."""
+    plain: dict[str, object] = msgspec.to_builtins(rewrite)
+    return {key: value for key, value in plain.items() if key not in ("completer", "style")}
 
 
 class Described(Struct, frozen=True):
@@ -120,6 +131,7 @@ class Described(Struct, frozen=True):
     cards: dict[str, Card]
     limits: dict[str, int | None]
     key_fingerprint: str
+    pack: Pack | None = None
 
 
 def described(out: Path) -> Described:
@@ -211,7 +223,9 @@ def resolve(recipe: Recipe, data_root: Path | None, out: Path | None = None) -> 
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise RecipeError(f"recipe {recipe.name}: the sources {repeated} appear twice; give one card another id")
-    return Corpus(recipe=recipe, sources=tuple(sources))
+    rewrite = recipe.rewrite
+    pack = None if rewrite is None else load_pack(rewrite.style, rewrite.language, recipe.folder)
+    return Corpus(recipe=recipe, sources=tuple(sources), pack=pack)
 
 
 def _check_windows(recipe: Recipe) -> None:

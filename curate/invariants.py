@@ -200,6 +200,47 @@ INVARIANTS: Final[dict[str, str]] = {
     "a conversation begins with the user and ends with the assistant": """
         SELECT pair_id FROM pairs
         WHERE len(messages) < 2 OR messages[1].role <> 'user' OR list_last(messages).role <> 'assistant'""",
+    "a pair in a model's words names an accepted answer to what it asked, and no other pair names one": """
+        SELECT pair_id FROM pairs AS p LEFT JOIN responses AS r ON r.response_id = p.response_id
+        WHERE (p.origin = 'llm') <> (p.response_id IS NOT NULL) OR p.response_id IS NOT NULL
+        AND (r.verdict, r.request_id) IS DISTINCT FROM ('accepted', p.request_id)""",
+    "text of a source is asked of nobody": """
+        SELECT pair_id FROM pairs WHERE origin = 'source' AND request_id IS NOT NULL""",
+    "a request has one first answer, and a second only where the first was refused": """
+        SELECT request_id FROM responses GROUP BY request_id
+        HAVING list_sort(list(attempt)) NOT IN ([1], [1, 2])
+        OR len(list(attempt)) = 2 AND min_by(verdict, attempt) <> 'refused'""",
+    "a first answer has its request's own name, a second that of its repair": """
+        SELECT response_id FROM responses WHERE (response_id = request_id) <> (attempt = 1)
+        UNION ALL
+        SELECT response_id FROM responses GROUP BY response_id HAVING count(*) > 1""",
+    "an answer is refused for a reason, and without a text it is": """
+        SELECT response_id FROM responses
+        WHERE (verdict = 'refused') <> (reason IS NOT NULL) OR text IS NULL AND verdict <> 'refused'""",
+    "what a pair asked has an answer": """
+        SELECT pair_id FROM pairs ANTI JOIN responses USING (request_id) WHERE request_id IS NOT NULL""",
+    "an accepted answer serves a pair, or was refused for each that asked": """
+        SELECT response_id FROM responses ANTI JOIN pairs USING (response_id)
+        ANTI JOIN (SELECT item_key AS response_id FROM rejects WHERE stage = 'verify' AND unit = 'answer')
+        USING (response_id) WHERE verdict = 'accepted'""",
+    "a pair that keeps its template although its request was answered well says why": """
+        SELECT p.pair_id FROM pairs AS p JOIN responses AS r ON r.request_id = p.request_id AND r.verdict = 'accepted'
+        WHERE p.response_id IS NULL AND NOT EXISTS (SELECT 1 FROM rejects AS j WHERE j.stage = 'verify'
+        AND j.unit = 'answer' AND j.item_key = r.response_id AND ends_with(j.locator, ' ' || p.pair_id))""",
+    "every answer is in the ledger, and every pair that it serves": """
+        SELECT coalesce(p.place, t.place) FROM
+        (SELECT stage || ' ' || unit AS place, sum(n_in)::BIGINT AS n_in, sum(n_used)::BIGINT AS n_used FROM parts
+        WHERE stage = 'rewrite' OR stage = 'verify' AND unit = 'answer' GROUP BY place) AS p
+        FULL JOIN (
+        SELECT 'rewrite answer' AS place, count(*) AS n_in, count(*) FILTER (verdict = 'accepted') AS n_used
+        FROM responses UNION ALL
+        SELECT 'rewrite request', count(DISTINCT request_id),
+        count(DISTINCT request_id) FILTER (verdict = 'accepted') FROM responses UNION ALL
+        SELECT 'verify answer', (SELECT count(*) FROM pairs WHERE response_id IS NOT NULL)
+        + (SELECT count(*) FROM rejects WHERE stage = 'verify' AND unit = 'answer'),
+        (SELECT count(*) FROM pairs WHERE response_id IS NOT NULL)) AS t
+        USING (place)
+        WHERE coalesce(p.n_in, 0) <> coalesce(t.n_in, 0) OR coalesce(p.n_used, 0) <> coalesce(t.n_used, 0)""",
     "the ledger balances": """
         SELECT stage || ' ' || source || ' ' || unit FROM parts WHERE n_in <> n_used + n_rejected + n_filtered""",
     "each refusal in the ledger is a row in rejects": """

@@ -1,13 +1,13 @@
 """The ledger: what came in, what went on, what was refused, and whether that is what the cards expect."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from curate.corpus import Corpus
 from curate.schema import Reason, Unit, Verdict
-from curate.store.part import Count, Sidecar
+from curate.store.part import WHOLE, Count, Sidecar
 
 __all__ = ["Ledger", "Line", "Shortfall", "judge", "ledger_of", "unit_expected"]
 
@@ -101,6 +101,10 @@ MET_IN: Final = {
 """The units that a card may expect, and the stage that meets them."""
 
 
+_OF_MODELS: Final = (Unit.REQUEST, Unit.ANSWER)
+"""What is refused of these costs a wording, never a row: no limit of rejects speaks of it."""
+
+
 def unit_expected(key: str) -> Unit:
     """The unit that a key of `expects` names, in the singular or the plural.
 
@@ -134,7 +138,7 @@ def _over_limit(ledger: Ledger, source: str, expected: dict[Reason, int], limit:
     left = {str(reason): n for reason, n in expected.items()}
     excess: dict[str, dict[str, int]] = {}
     for (of, unit, verdict, reason), n in sorted(ledger.refusals.items()):
-        if of != source or verdict != Verdict.REJECTED or Reason(reason).is_consequence:
+        if of != source or verdict != Verdict.REJECTED or Reason(reason).is_consequence or unit in _OF_MODELS:
             continue
         allowed = min(n, left.get(reason, 0))
         left[reason] = left.get(reason, 0) - allowed
@@ -153,3 +157,46 @@ def _over_limit(ledger: Ledger, source: str, expected: dict[Reason, int], limit:
                 )
             )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What one call per distinct request saved, and what came of the calls."""
+
+    drafts: int  # that asked for a rewriting
+    requests: int  # distinct ones
+    answers: int  # first ones and repaired ones
+    accepted: int  # requests with an answer that holds
+    pairs: int  # published in a model's words
+    prompt_tokens: int
+    completion_tokens: int
+    refused: dict[str, int]  # reason -> answers refused on the draft that asked first
+    refused_elsewhere: int  # times that an accepted answer did not hold for one more draft
+
+
+def rewriting_of(ledger: Ledger, sidecars: Sequence[Sidecar]) -> Rewriting | None:
+    """What a language model did in these parts; null where nobody was asked."""
+    told = [sidecar.statistics for sidecar in sidecars if sidecar.stage == "rewrite"]
+    if not told:
+        return None
+    refused: Counter[str] = Counter()
+    elsewhere = 0
+    for (source, unit, _, reason), n in ledger.refusals.items():
+        if unit == Unit.ANSWER and source == WHOLE:
+            refused[reason] += n
+        elif unit == Unit.ANSWER:
+            elsewhere += n
+    lines = {(line.stage, line.unit): 0 for line in ledger.lines}
+    for line in ledger.lines:
+        lines[line.stage, line.unit] += line.n_used
+    return Rewriting(
+        drafts=sum(each["drafts"] for each in told),
+        requests=sum(each["requests"] for each in told),
+        answers=sum(each["answers"] for each in told),
+        accepted=lines.get(("rewrite", Unit.REQUEST), 0),
+        pairs=lines.get(("verify", Unit.ANSWER), 0),
+        prompt_tokens=sum(each["prompt_tokens"] for each in told),
+        completion_tokens=sum(each["completion_tokens"] for each in told),
+        refused=dict(sorted(refused.items())),
+        refused_elsewhere=elsewhere,
+    )

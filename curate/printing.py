@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from curate.check import Report
     from curate.doctor import Finding
     from curate.layouts.sniff import Sniffed
-    from curate.ledger import Ledger
+    from curate.ledger import Ledger, Rewriting
     from curate.phantom import Truth
+    from curate.published import Report as RecordsReport
     from curate.status import Status
     from curate.store.part import Part
     from curate.why import Explanation
@@ -217,6 +218,7 @@ class Printer:
                     "shortfalls": [_plain(shortfall) for shortfall in built.shortfalls],
                     "notes": list(built.notes),
                     "ingested": [_plain(ingested) for ingested in built.ingested],
+                    "rewriting": None if built.rewriting is None else _plain(built.rewriting),
                 }
             )
             return code
@@ -227,6 +229,8 @@ class Printer:
                 f"{ingested.studies:,} studies; {came}, {ingested.kept:,} kept, {ingested.gone:,} gone"
             )
         self._ledger(built.ledger)
+        if built.rewriting is not None:
+            self._rewriting(built.rewriting)
         for note in built.notes:
             print(f"note: {note}")
         for shortfall in built.shortfalls:
@@ -260,6 +264,20 @@ class Printer:
                 [(row["source"], row["unit"], row["verdict"], row["reason"], f"{row['rows']:,}") for row in reasons],
                 right=1,
             )
+
+    def _rewriting(self, told: "Rewriting") -> None:
+        """What a language model was asked, and what came of it."""
+        saved = 1 - told.requests / max(told.drafts, 1)
+        print(
+            f"rewrite: {told.drafts:,} drafts asked {told.requests:,} distinct requests ({saved:.0%} of the calls "
+            f"saved), {told.answers:,} answers, {told.prompt_tokens:,} + {told.completion_tokens:,} tokens"
+        )
+        refused = ", ".join(f"{reason} {n:,}" for reason, n in told.refused.items()) or "none"
+        print(f"rewrite: {told.pairs:,} pairs in the model's words, the others in those of their template")
+        print(
+            f"rewrite: answers refused: {refused}; accepted ones that did not hold for one more draft: "
+            f"{told.refused_elsewhere:,}"
+        )
 
     def status(self, folder: Path, status: "Status") -> int:
         """How far it is."""
@@ -352,6 +370,29 @@ class Printer:
             )
         return 0 if report.ok else 1
 
+    def records_checked(self, report: "RecordsReport") -> int:
+        """What was read of published records, and what is wrong with them."""
+        errors = sum(finding.severity == "error" for finding in report.findings)
+        if self._json:
+            self._document(
+                {
+                    "files": [_plain(file) for file in report.files],
+                    "findings": [_plain(finding) for finding in report.findings],
+                }
+            )
+            return 1 if errors else 0
+        for file in report.files:
+            more = f"; {file.summary}" if file.summary else ""
+            print(f"read {file.path}: {file.format}, {file.rows:,} rows{more}")
+        for finding in report.findings:
+            share = f"{finding.count:,}/{finding.of:,}" if finding.of else f"{finding.count:,}"
+            rows = f" ({', '.join(finding.rows)}{', ...' if len(finding.rows) < finding.count else ''})"
+            told = f"{finding.severity} {finding.rule}: {finding.file}: {share}: {finding.message}"
+            print(told + (rows if finding.rows else ""))
+        told = f"{len(report.findings)} findings in {len(report.files)} files, {errors} of them errors"
+        print(f"{told}. Next: docs/records.md says what each means")
+        return 1 if errors else 0
+
     def answer(self, relation: "duckdb.DuckDBPyRelation") -> int:
         """The rows of a query.
 
@@ -379,7 +420,7 @@ class Printer:
         for title, values in explanation.blocks:
             print(title)
             for name, value in values.items():
-                print(f"  {name}: {value}")
+                print(f"  {name}: {_told(value)}")
         print(f"That is all about {explanation.kind} {explanation.key[:64]}.")
         return 0
 
@@ -418,6 +459,12 @@ def _reasons(ledger: "Ledger") -> list[dict[str, Any]]:
         {"source": source, "unit": unit, "verdict": verdict, "reason": reason, "rows": n}
         for (source, unit, verdict, reason), n in sorted(ledger.refusals.items())
     ]
+
+
+def _told(value: Any) -> str:
+    """A value on a terminal: what others wrote moves no cursor, and its further lines look like no line of ours."""
+    lines = ("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in str(value).split("\n"))
+    return "\n    ".join(lines)
 
 
 def _plain(value: Any) -> Any:

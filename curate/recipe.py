@@ -13,10 +13,12 @@ from curate.errors import RecipeError
 
 __all__ = [
     "DicomWeb",
+    "Engine",
     "Limits",
     "Parts",
     "Recipe",
     "Resize",
+    "Rewrite",
     "Slides",
     "SourceEntry",
     "SplitFractions",
@@ -214,13 +216,59 @@ class Videos(Struct, frozen=True):
                 raise ValueError(f"{key} is a positive number of seconds, got {value}")
 
 
+class Engine(Struct, frozen=True):
+    """How requests to a language model are answered: a completer and the settings that only it understands.
+
+    It never changes what is asked, so it stays out of what a corpus says of itself.
+    """
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Rewrite(Struct, frozen=True):
+    """What a language model is asked: see `language`. Nothing that it says is published unproved."""
+
+    model: str
+    completer: Engine = Engine(name="replay")  # without one, all answers must be stored already
+    revision: str | None = None  # of the model's weights
+    style: str = "clinical"  # a prompt pack below `language/prompts`, or the path of one
+    language: Literal["en", "zh"] = "en"
+    mode: Literal["free", "slots"] = "free"  # the whole text is the model's, or code fills placeholders
+    variants: int = 4  # differently worded answers to one set of facts; a hash of the draft chooses
+    see_image: bool = False  # send the picture along, where there is one
+    tasks: tuple[str, ...] | None = None  # null: every task
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ValueError("rewrite: `model` is empty; name the model as its engine knows it")
+        _at_least_one("variants", self.variants)
+        _at_least_one("max_tokens", self.max_tokens)
+        if self.mode == "slots" and self.see_image:
+            raise ValueError("slots mode serves many images with one answer, so it sees none; say `mode: free`")
+        if self.mode == "slots" and self.language != "en":
+            raise ValueError("slots mode fills English words into the text; say `mode: free` for another language")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"temperature is at least 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p lies above 0 and at most at 1, got {self.top_p}")
+        if self.language == "zh" and self.mode == "slots":
+            raise ValueError("rewrite: slots are filled with English words; choose mode: free for Chinese")
+        if self.see_image and self.mode == "slots":
+            raise ValueError("rewrite: see_image: in slots mode one answer serves many images; choose mode: free")
+
+
 class Recipe(Struct, frozen=True):
     """One corpus."""
 
     name: str
     sources: tuple[SourceEntry, ...]
     tasks: tuple[TaskEntry, ...]
-    rewrite: None = None
+    rewrite: Rewrite | None = None  # null: template text alone
     split: SplitFractions = SplitFractions()
     limits: Limits = Limits()
     parts: Parts = Parts()
@@ -253,22 +301,27 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: a recipe is a mapping of keys, found {type(raw).__name__}")
     if "folder" in raw:
         raise RecipeError(f"{path}: unknown key `folder`")
-    if raw.get("rewrite") is not None:
-        raise RecipeError(f"{path}: `rewrite` by a language model is not built yet; leave it out or null")
     plain = {**raw, "folder": str(path.parent)}
     if isinstance(raw.get("sources"), list):
         plain["sources"] = [{"card": entry} if isinstance(entry, str) else entry for entry in raw["sources"]]
     if isinstance(raw.get("tasks"), list):
         plain["tasks"] = [_task(entry) for entry in raw["tasks"]]
+    if isinstance(raw.get("rewrite"), dict) and "completer" in raw["rewrite"]:
+        plain["rewrite"] = raw["rewrite"] | {"completer": _with_options(raw["rewrite"]["completer"], ("name",))}
     return convert_strictly(plain, Recipe, str(path), RecipeError)
 
 
 def _task(entry: object) -> object:
+    return _with_options(entry, ("name", "variants"))
+
+
+def _with_options(entry: object, own: tuple[str, ...]) -> object:
+    """An entry whose further keys are settings: a word alone is its name."""
     if isinstance(entry, str):
         return {"name": entry}
     if not isinstance(entry, dict):
         return entry
-    known = {key: value for key, value in entry.items() if key in ("name", "variants")}
+    known = {key: value for key, value in entry.items() if key in own}
     return known | {"options": {key: value for key, value in entry.items() if key not in known}}
 
 

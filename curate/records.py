@@ -40,6 +40,7 @@ _WORDS: Final[dict[tuple[str, str], type[Any]]] = {
     ("assets", "form"): Form,
     ("assets", "laterality"): Laterality,
     ("pairs", "origin"): Origin,
+    ("responses", "reason"): Reason,
     ("rejects", "verdict"): Verdict,
     ("rejects", "reason"): Reason,
     ("rejects", "unit"): Unit,
@@ -51,6 +52,7 @@ RECORDS: Final = {
     "annotations": "annotation",
     "groups": "group",
     "pairs": "pair",
+    "responses": "response",
     "rejects": "reject",
     "parts": "ledger-line",
 }

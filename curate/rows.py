@@ -9,7 +9,20 @@ import pyarrow as pa
 
 from curate.schema import Annotator, Form, Kind, Laterality, Origin, State, World
 
-__all__ = ["Annotation", "Asset", "Draft", "Message", "Rle", "Subject", "Window", "rows_of", "subjects", "to_table"]
+__all__ = [
+    "Annotation",
+    "Asset",
+    "Brief",
+    "Draft",
+    "Message",
+    "Rle",
+    "Subject",
+    "Window",
+    "Witness",
+    "rows_of",
+    "subjects",
+    "to_table",
+]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -146,6 +159,28 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     messages: list[Message]
     request_id: str | None = None
     constraints: str
+    brief: str | None = None
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """What a rewriter is told of a draft: its plainest wording with `{slots}`, and what stands in them.
+
+    `fixed` names the slots that code fills in any mode, such as boxes: no model ever writes a coordinate.
+    """
+
+    question: str
+    answer: str
+    slots: dict[str, str] = {}
+    fixed: tuple[str, ...] = ()
+    zh: dict[str, str] = {}  # of the fixed slots, those whose words are other ones in Chinese
+
+
+class Witness(msgspec.Struct, frozen=True):
+    """One draft with its assets and all their annotations: what an answer is judged by. Masks and polygons left out."""
+
+    draft: Draft
+    assets: tuple[Asset, ...]
+    annotations: tuple[Annotation, ...]
 
 
 class Subject(msgspec.Struct, frozen=True):

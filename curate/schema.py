@@ -17,6 +17,9 @@ Invariants, each enforced by a query in `curate check`:
     `rejects`.
 7.  What is cut from a volume, slide or video names it and lies within it, and a slice where the affine of its volume
     has it; a rendering has the raster that it shows. Nothing is said of renderings, tiles, frames and clips.
+8.  A model's words stand in a pair only where an accepted answer to the pair's own request holds for that very pair;
+    else the template stands, and `rejects` says why. A request has one first answer, and a second only where the first
+    was refused.
 
 Where a file lies: `<table>/<source>/<stage>-<bucket>-<digest>.parquet`, named by the sidecar
 `parts/<stage>/<source>/<bucket>.json`; a volume is the folder `volumes/<source>/<digest>.zarr`; the catalog's
@@ -43,6 +46,8 @@ __all__ = [
     "PAIRS",
     "PARTS",
     "REJECTS",
+    "REQUESTS",
+    "RESPONSES",
     "RULES",
     "TABLES",
     "VIDEOS",
@@ -157,6 +162,8 @@ class Unit(StrEnum):
     REGION = "region"  # a tile of a slide, a frame or an interval of a video, a slice of a volume
     ASSET = "asset"
     DRAFT = "draft"
+    REQUEST = "request"  # a distinct request to a language model
+    ANSWER = "answer"  # what a model answered: judged in rewrite, and once more on each draft that it would serve
 
 
 class Verdict(StrEnum):
@@ -252,6 +259,20 @@ class Reason(StrEnum):
     POINT = "point"
     ANSWER_IN_QUESTION = "answer_in_question"
     SOURCE_TEXT = "source_text"
+    UNCERTAINTY = "uncertainty"  # a hedge where the source is sure, or none where it is not
+    ANATOMY = "anatomy"  # a place in the body that no annotation gives
+    COMPARISON = "comparison"  # a comparison with an earlier image that is not there
+    UNANSWERABLE = "unanswerable"  # tells or asks what the delivered view cannot show
+    IDENTIFIER = "identifier"  # a name, number, date or address of a person
+    LANGUAGE = "language"  # another language than was asked for
+    OPTION = "option"  # an option set or a choice that does not fit the annotations
+    CONSISTENCY = "consistency"  # the answer answers another question, or contradicts itself
+    # rewrite: answers of a model
+    INVALID_ANSWER = "invalid_answer"  # not the object that was asked for, however read
+    TRUNCATED_ANSWER = "truncated_answer"  # the model ran into its limit of tokens
+    SLOT = "slot"  # a placeholder is gone, changed or there twice
+    MODEL_REFUSED = "model_refused"  # the model or its server would not answer this request
+    REQUEST_TOO_LONG = "request_too_long"  # longer than the model's context
 
     @property
     def is_consequence(self) -> bool:
@@ -268,11 +289,19 @@ RULES: Final = (
     "image_tokens",
     "labels",
     "negation",
+    "uncertainty",
     "laterality",
     "numbers",
     "counts",
     "boxes",
     "points",
+    "anatomy",
+    "comparison",
+    "answerability",
+    "identifiers",
+    "language",
+    "options",
+    "consistency",
     "answer_in_question",
     "source_text",
 )
@@ -528,11 +557,45 @@ DRAFTS = pa.schema(
         _required("language", pa.string()),
         _required("origin", pa.string()),
         _required("messages", MESSAGES),
-        pa.field("request_id", pa.string()),
+        pa.field("request_id", pa.string()),  # null: nobody is asked to rewrite it
         _required("constraints", pa.string()),  # JSON: the concept asked about, the answer form
+        pa.field("brief", pa.string()),  # JSON of `rows.Brief`: what a rewriter is told; null: not to be rewritten
     ]
 )
 """One instruction before rewriting: always valid text."""
+
+REQUESTS = pa.schema(
+    [
+        _required("request_id", pa.string()),  # sha256 of `body`
+        _required("body", pa.string()),  # canonical JSON of an OpenAI chat completion, see `language.requests`
+        pa.field("image_sha256", pa.string()),  # of the one picture that goes along, and whose it is
+        pa.field("image_asset_id", pa.string()),
+        pa.field("image_media_type", pa.string()),
+        _required("draft_id", pa.string()),  # the smallest that asks this
+        _required("drafts", pa.int32()),  # how many of the part do
+        _required("witness", pa.string()),  # JSON of `rows.Witness`: that draft with all that proves it
+    ]
+)
+"""The distinct requests of one part's drafts, by id."""
+
+RESPONSES = pa.schema(
+    [
+        _required("request_id", pa.string()),  # whose answer it is
+        _required("attempt", pa.int8()),  # 1: the first answer; 2: what the repair request got
+        _required("response_id", pa.string()),  # the request under which the answer store keeps it
+        pa.field("text", pa.string()),  # null: the model would not answer
+        pa.field("finish_reason", pa.string()),
+        pa.field("prompt_tokens", pa.int32()),
+        pa.field("completion_tokens", pa.int32()),
+        pa.field("model", pa.string()),
+        pa.field("engine", pa.string()),
+        pa.field("where", pa.string()),  # local | remote
+        _required("verdict", pa.string()),  # accepted | refused, on the witness of the request
+        pa.field("reason", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""One frozen answer of a model and what became of it."""
 
 PAIRS = pa.schema(
     [
@@ -546,7 +609,8 @@ PAIRS = pa.schema(
         _required("language", pa.string()),
         _required("origin", pa.string()),
         _required("messages", MESSAGES),
-        pa.field("response_id", pa.string()),
+        pa.field("request_id", pa.string()),  # what a model was asked; null: nobody was
+        pa.field("response_id", pa.string()),  # the answer that it was given; null: the text is the template's
         _required("checks", pa.struct([pa.field(rule, pa.string(), nullable=False) for rule in RULES])),
         pa.field("source_split", pa.string()),
     ]
@@ -592,6 +656,8 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "annotations": ANNOTATIONS,
     "groups": GROUPS,
     "drafts": DRAFTS,
+    "requests": REQUESTS,
+    "responses": RESPONSES,
     "pairs": PAIRS,
     "rejects": REJECTS,
 }
@@ -621,6 +687,7 @@ CATALOG_TABLES: Final[dict[str, pa.Schema]] = {
         _required("licence", pa.string()),
         _required("source_sha256", STRINGS),  # the image files and label files that it rests on
     ),
+    "responses": RESPONSES,
     "rejects": REJECTS,
     "parts": PARTS,
 }

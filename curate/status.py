@@ -1,5 +1,6 @@
 """status, rejects and gc: what an output folder tells about itself without its sources."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -8,6 +9,7 @@ from curate.corpus import CORPUS_FILE, described
 from curate.expectations import RESULT_FILE
 from curate.ledger import Ledger, ledger_of
 from curate.schema import REJECTS
+from curate.stages.rewrite import parts_for
 from curate.store.commit import retire
 from curate.store.gc import leftovers, remove, remove_empty_folders
 from curate.store.parquet import read_table
@@ -55,11 +57,20 @@ def status(out: Path) -> Status:
         buckets = sum(len(scans[source].statistics["buckets"]) for source in corpus.cards)
     wanted: dict[str, int | None] = {"scan": len(corpus.cards), "group": 1, "catalog": 1}
     wanted |= dict.fromkeys(_BUCKETED, buckets)
+    flow = ["scan", "read", "group", "draft", "verify", "catalog"]
+    if corpus.recipe.get("rewrite") is not None:
+        flow.insert(flow.index("verify"), "rewrite")
+        wanted["rewrite"] = _rewrite_parts(sidecars, buckets)
     stages = tuple(
-        StageStatus(stage, sum(sidecar.stage == stage for sidecar in sidecars), wanted[stage])
-        for stage in ("scan", "read", "group", "draft", "verify", "catalog")
+        StageStatus(stage, sum(sidecar.stage == stage for sidecar in sidecars), wanted[stage]) for stage in flow
     )
     return Status(str(corpus.recipe["name"]), stages, ledger_of(sidecars))
+
+
+def _rewrite_parts(sidecars: Sequence[Sidecar], buckets: int | None) -> int | None:
+    """How many parts share the requests; unknown until all is drafted."""
+    drafted = [sidecar for sidecar in sidecars if sidecar.stage == "draft"]
+    return parts_for(drafted) if len(drafted) == buckets else None
 
 
 def reject_rows(out: Path) -> list[dict[str, Any]]:

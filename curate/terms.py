@@ -14,7 +14,15 @@ from license_expression import ExpressionError, Licensing, get_spdx_licensing
 from curate.card import Card
 from curate.errors import CardError
 
-__all__ = ["UNSTATED", "TermsClass", "check_terms", "row_licence", "rows_state_licences", "terms_class"]
+__all__ = [
+    "UNSTATED",
+    "TermsClass",
+    "check_terms",
+    "remote_problem",
+    "row_licence",
+    "rows_state_licences",
+    "terms_class",
+]
 
 UNSTATED: Final = "LicenseRef-unstated"
 """The licence of an asset whose source states licences row by row, but none for this one."""
@@ -73,6 +81,28 @@ def terms_class(card: Card, licence: str | None = None) -> TermsClass:
     if card.terms.redistribute is False:
         classes.append(TermsClass.AGREEMENT)
     return max(classes, key=order.index)
+
+
+def remote_problem(card: Card, *, images: bool) -> str | None:
+    """Why what a source says, and with `images` its images, may not be sent to a third party; null where it may.
+
+    The card's own word (`remote_llm`) decides; without one, an agreement or unknown terms keep everything here, and so
+    do terms that rows of the source state for themselves, since they are known only when they are read. What is said
+    not to be de-identified never leaves, and images leave only where the card says that they are.
+    """
+    terms = card.terms
+    if terms.deidentified is False:
+        return "its card says that it is not de-identified"
+    if images and terms.deidentified is not True:
+        return "its card does not say that its images are de-identified"
+    if terms.remote_llm is not None:
+        return None if terms.remote_llm else "its card says `remote_llm: false`"
+    found = terms_class(card)
+    if found in (TermsClass.AGREEMENT, TermsClass.UNKNOWN):
+        return f"its terms are of the class {found}, and its card does not say `remote_llm: true`"
+    if rows_state_licences(card):
+        return "its rows state licences of their own, and its card does not say `remote_llm: true`"
+    return None
 
 
 def rows_state_licences(card: Card) -> bool:

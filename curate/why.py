@@ -11,6 +11,8 @@ from curate.errors import UsageError
 from curate.schema import ASSETS
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar, Sidecars
+from curate.why_answers import answers_story, rewriting_story
+from curate.why_rows import one_of, plain, rows_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,13 +29,13 @@ SHOWN: Final = 20
 class Explanation:
     """What a key is, and its story as titled blocks of plain values."""
 
-    kind: str  # pair | asset | annotation | file
+    kind: str  # pair | request | answer | asset | annotation | file
     key: str
     blocks: tuple[tuple[str, dict[str, Any]], ...]
 
 
 def why(out: Path, key: str) -> Explanation:
-    """The story of a pair, an asset or an annotation (by the first six or more digits of its id), or of a file.
+    """The story of a pair, request, answer, asset or annotation (by six or more digits of its id), or of a file.
 
     Raises:
         UsageError: nothing in the corpus goes by this key, or several things do.
@@ -42,10 +44,13 @@ def why(out: Path, key: str) -> Explanation:
     if _PREFIX.fullmatch(key):
         for kind, table, column in (
             ("pair", "pairs", "pair_id"),
+            ("request", "responses", "request_id"),
+            ("answer", "responses", "response_id"),
             ("asset", "assets", "asset_id"),
             ("annotation", "annotations", "annotation_id"),
         ):
-            found = _rows(connection, f"SELECT {column} FROM {table} WHERE starts_with({column}, ?) LIMIT 3", [key])
+            sql = f"SELECT DISTINCT {column} FROM {table} WHERE starts_with({column}, ?) LIMIT 3"
+            found = rows_of(connection, sql, [key])
             if len(found) > 1:
                 raise UsageError(f"{key} begins several ids of {table}; give more digits")
             if found:
@@ -58,14 +63,19 @@ def _explain(out: Path, connection: "duckdb.DuckDBPyConnection", kind: str, key:
         return _explain_pair(out, connection, key)
     if kind == "asset":
         return Explanation("asset", key, tuple(_asset_story(out, connection, key)))
-    row = _one(connection, "SELECT * FROM annotations WHERE annotation_id = ?", [key])
+    if kind == "request":
+        return Explanation("request", key, tuple(rewriting_story(out, connection, key)))
+    if kind == "answer":  # the second one to a request
+        answer = one_of(connection, "SELECT request_id FROM responses WHERE response_id = ?", [key])
+        return Explanation("answer", key, tuple(rewriting_story(out, connection, answer["request_id"])))
+    row = one_of(connection, "SELECT * FROM annotations WHERE annotation_id = ?", [key])
     return Explanation(
-        "annotation", key, (("annotation", _plain(row)), *_asset_blocks(out, connection, row["asset_id"]))
+        "annotation", key, (("annotation", plain(row)), *_asset_blocks(out, connection, row["asset_id"]))
     )
 
 
 def _explain_pair(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
-    pair = _one(connection, "SELECT * FROM pairs WHERE pair_id = ?", [key])
+    pair = one_of(connection, "SELECT * FROM pairs WHERE pair_id = ?", [key])
     blocks: list[tuple[str, dict[str, Any]]] = [
         (
             "pair",
@@ -78,6 +88,8 @@ def _explain_pair(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
                     "variant",
                     "wording",
                     "origin",
+                    "request_id",
+                    "response_id",
                     "language",
                     "split",
                     "source_split",
@@ -88,13 +100,15 @@ def _explain_pair(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
         ("text", {message["role"]: message["content"] for message in pair["messages"]}),
         ("checks", dict(pair["checks"])),
     ]
-    annotations = _rows(
+    if pair["request_id"] is not None:
+        blocks += answers_story(out, connection, pair["request_id"], key)
+    annotations = rows_of(
         connection,
         "SELECT * FROM annotations WHERE list_contains(?, annotation_id) ORDER BY file, locator",
         [pair["annotation_ids"]],
     )
     for number, row in enumerate(annotations[:SHOWN], start=1):
-        blocks.append((f"annotation {number} of {len(annotations)}", _plain(row)))
+        blocks.append((f"annotation {number} of {len(annotations)}", plain(row)))
     for asset_id in pair["asset_ids"]:
         blocks += _asset_blocks(out, connection, asset_id)
     return Explanation("pair", key, tuple(blocks))
@@ -113,7 +127,7 @@ def _asset_story(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -
 
 def _cut_from(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
     """The assets that were made of this one."""
-    rows = _rows(
+    rows = rows_of(
         connection,
         "SELECT * FROM assets WHERE derived_from = $1 OR rendering_of = $1 "
         "ORDER BY form, plane, position, region, time_s, frame, asset_id",
@@ -125,7 +139,7 @@ def _cut_from(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tu
 
 def _refused_regions(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
     """The parts of an item that yielded no asset; told where the asset is the item as a whole."""
-    rows = _rows(
+    rows = rows_of(
         connection,
         "SELECT r.verdict || ' ' || r.reason AS what, count(*) AS n, min(r.locator) AS first FROM rejects r "
         "JOIN assets a ON a.item_key = r.item_key AND a.source = r.source "
@@ -143,7 +157,7 @@ def _lineage(connection: "duckdb.DuckDBPyConnection", asset: dict[str, Any]) -> 
     at = asset
     while above := at["rendering_of"] or at["derived_from"]:
         how = "a rendering of" if at["rendering_of"] else "cut from"
-        found = _rows(connection, "SELECT * FROM assets WHERE asset_id = ?", [above])
+        found = rows_of(connection, "SELECT * FROM assets WHERE asset_id = ?", [above])
         if not found or above in chain:
             break
         at = found[0]
@@ -172,13 +186,13 @@ def _described(asset: dict[str, Any]) -> str:
 def _asset_blocks(
     out: Path, connection: "duckdb.DuckDBPyConnection", asset_id: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    asset = _one(connection, "SELECT * FROM assets WHERE asset_id = ?", [asset_id])
-    place = _one(connection, "SELECT * FROM groups WHERE asset_id = ?", [asset_id])
+    asset = one_of(connection, "SELECT * FROM assets WHERE asset_id = ?", [asset_id])
+    place = one_of(connection, "SELECT * FROM groups WHERE asset_id = ?", [asset_id])
     card = described(out).cards[asset["source"]]
     blocks = [
-        ("asset", _plain(asset)),
+        ("asset", plain(asset)),
         *_lineage(connection, asset),
-        ("group", _plain(place)),
+        ("group", plain(place)),
         (
             "source",
             {
@@ -225,7 +239,7 @@ def _read_part_of(out: Path, source: str, asset_id: str) -> Sidecar | None:
 
 
 def _said_about(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
-    rows = _rows(
+    rows = rows_of(
         connection,
         "SELECT kind, label_set, concept, state, count(*) AS n FROM annotations WHERE asset_id = ? "
         "GROUP BY ALL ORDER BY ALL",
@@ -236,7 +250,7 @@ def _said_about(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[
 
 
 def _pairs_of(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tuple[str, dict[str, Any]]]:
-    rows = _rows(
+    rows = rows_of(
         connection,
         "SELECT pair_id, task FROM pairs WHERE list_contains(asset_ids, ?) ORDER BY task, pair_id",
         [asset_id],
@@ -256,21 +270,21 @@ def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
     wanted = [key, tokens]
     items = _items_of(out, connection, matches, wanted)
     # The item itself comes first; what was cut from it is told with it.
-    assets = _rows(
+    assets = rows_of(
         connection,
         f"SELECT asset_id, item_key AS name FROM assets WHERE ({matches} OR list_contains($3, item_key)) "
         "AND derived_from IS NULL AND rendering_of IS NULL ORDER BY name, frame, asset_id",
         [*wanted, items],
     )
     # A refused row is shown for its own file, for the image that it speaks of, and for the series that a file is of.
-    rejects = _rows(
+    rejects = rows_of(
         connection,
         "SELECT * EXCLUDE (name) FROM (SELECT *, item_key AS name FROM rejects UNION ALL "
         "SELECT *, file AS name FROM rejects WHERE file IS NOT NULL AND file <> item_key) "
         f"WHERE {matches} OR list_contains($3, name) ORDER BY stage, unit, item_key, locator",
         [*wanted, items],
     )
-    label_files = _rows(
+    label_files = rows_of(
         connection,
         "SELECT name, kind, count(*) AS n, any_value(file_sha256) AS sha256 "
         f"FROM (SELECT *, file AS name FROM annotations) WHERE {matches} GROUP BY name, kind ORDER BY ALL",
@@ -282,7 +296,7 @@ def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
     for row in assets[:SHOWN]:
         blocks += _asset_story(out, connection, row["asset_id"])
     for row in rejects[:SHOWN]:
-        blocks.append((str(row["verdict"]), _plain(row)))
+        blocks.append((str(row["verdict"]), plain(row)))
     if len(rejects) > SHOWN:
         blocks.append(("more", {"rows in rejects, in all": len(rejects)}))
     if label_files:
@@ -320,7 +334,7 @@ def _members(
     files = [str(out / file.name) for sidecar in Sidecars(out).listed("read") for file in sidecar.of("files")]
     if not files:
         return []
-    rows = _rows(
+    rows = rows_of(
         connection,
         "SELECT name, bytes, sha256 FROM (SELECT *, path || coalesce('!' || member, '') AS name FROM read_parquet($3)) "
         f"WHERE {matches} ORDER BY name",
@@ -335,32 +349,10 @@ def _items_of(out: Path, connection: "duckdb.DuckDBPyConnection", matches: str, 
     inventory = [str(out / file.name) for sidecar in scans for file in sidecar.of("inventory")]
     if not inventory:
         return []
-    rows = _rows(
+    rows = rows_of(
         connection,
         "SELECT DISTINCT item_key FROM (SELECT item_key, file.path || coalesce('!' || file.member, '') AS name "
         f"FROM (SELECT item_key, unnest(files) AS file FROM read_parquet($3))) WHERE {matches} ORDER BY item_key",
         [*wanted, inventory],
     )
     return [row["item_key"] for row in rows]
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Without nulls and empty lists; long geometry is told by its size."""
-    shown = {name: value for name, value in row.items() if value not in (None, [], {}, "")}
-    if "mask" in shown:
-        mask = shown["mask"]
-        sides = [mask["width"], mask["height"], *([mask["depth"]] if mask.get("depth") else [])]
-        shown["mask"] = f"{' x '.join(map(str, sides))}, {len(mask['counts'])} runs"
-    if "polygons" in shown:
-        shown["polygons"] = f"{len(shown['polygons'])} rings"
-    return shown
-
-
-def _rows(connection: "duckdb.DuckDBPyConnection", sql: str, values: list[Any]) -> list[dict[str, Any]]:
-    answer = connection.execute(sql, values)
-    names = [column[0] for column in answer.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
-
-
-def _one(connection: "duckdb.DuckDBPyConnection", sql: str, values: list[Any]) -> dict[str, Any]:
-    return _rows(connection, sql, values)[0]

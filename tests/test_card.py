@@ -89,7 +89,8 @@ def test_a_card_that_is_not_there_or_not_yaml_is_a_usage_error(tmp_path: Path) -
         ({"split": {"fractions": {"train": 0.9}}}, "sum to 1"),
         ({"tasks": [{"name": "count", "variants": "two"}]}, "variants"),
         ({"sorces": []}, "did you mean `sources`"),
-        ({"rewrite": {"completer": "vllm"}}, "not built yet"),
+        ({"rewrite": {"completer": "vllm"}}, "model"),
+        ({"rewrite": {"model": "m", "completer": "vllm", "temperature": -1}}, "temperature"),
     ],
 )
 def test_a_slip_in_a_recipe_is_named(tmp_path: Path, changes: dict[str, object], complaint: str) -> None:

@@ -1,4 +1,5 @@
-"""Invariants of assets cut from others: sound rows break none, and each sentence is broken by what it forbids."""
+"""Invariants of assets cut from others, and of what a model said: sound rows break none, and each sentence is broken
+by what it forbids."""
 
 from typing import Any
 
@@ -91,7 +92,7 @@ ANNOTATIONS = [
         "extent_mm": [STEPS[2], 3 * STEPS[1], STEPS[0]],
     }
 ]
-ELSEWHERE = ("groups", "images", "videos", "pairs", "parts")
+ELSEWHERE = ("groups", "images", "videos", "pairs", "parts", "responses")
 SENTENCES = tuple(name for name, sql in INVARIANTS.items() if not any(f" {other}" in sql for other in ELSEWHERE))
 """Those that speak of assets and annotations alone."""
 
@@ -213,3 +214,170 @@ def test_a_volume_that_no_part_holds_and_one_that_no_asset_names_are_found() -> 
         assert found == ["volumes/s/v.zarr", "volumes/s/other.zarr"]
         same = msgspec.structs.replace(part, files=(msgspec.structs.replace(held, name="volumes/s/v.zarr"),))
         assert list(_check_volumes(connection, [same])) == []
+
+
+def pair(name: str, request: str | None, response: str | None, origin: str) -> Row:
+    return {"pair_id": name, "request_id": request, "response_id": response, "origin": origin}
+
+
+def said(request: str, attempt: int, response: str, verdict: str) -> Row:
+    fault = "negation" if verdict == "refused" else None
+    return {
+        "request_id": request,
+        "attempt": attempt,
+        "response_id": response,
+        "text": "{}",
+        "verdict": verdict,
+        "reason": fault,
+    }
+
+
+def refused(stage: str, unit: str, key: str, locator: str | None) -> Row:
+    return {
+        "source": "*" if stage == "rewrite" else "s",
+        "stage": stage,
+        "unit": unit,
+        "item_key": key,
+        "locator": locator,
+        "verdict": "rejected",
+        "reason": "negation",
+        "detail": "",
+        "environmental": False,
+    }
+
+
+def counted(stage: str, unit: str, n_in: int, n_used: int) -> Row:
+    source = "*" if stage == "rewrite" else "s"
+    counts = {"n_in": n_in, "n_used": n_used, "n_rejected": n_in - n_used, "n_filtered": 0}
+    return {"stage": stage, "source": source, "bucket": 0, "unit": unit, **counts}
+
+
+MODEL: dict[str, list[Row]] = {
+    "pairs": [
+        pair("at once", "good", "good", "llm"),
+        pair("not this one", "good", None, "template"),
+        pair("repaired", "late", "late repair", "llm"),
+        pair("never", "bad", None, "template"),
+        pair("would not", "mute", None, "template"),
+        pair("unasked", None, None, "template"),
+        pair("quoted", None, None, "source"),
+    ],
+    "responses": [
+        said("good", 1, "good", "accepted"),
+        said("late", 1, "late", "refused"),
+        said("late", 2, "late repair", "accepted"),
+        said("bad", 1, "bad", "refused"),
+        said("bad", 2, "bad repair", "refused"),
+        said("mute", 1, "mute", "refused") | {"text": None, "reason": "model_refused"},
+    ],
+    "rejects": [
+        refused("rewrite", "answer", "late", "attempt 1"),
+        refused("rewrite", "answer", "bad", "attempt 1"),
+        refused("rewrite", "answer", "bad", "attempt 2"),
+        refused("rewrite", "answer", "mute", "attempt 1"),
+        refused("rewrite", "request", "bad", None),
+        refused("rewrite", "request", "mute", None),
+        refused("verify", "answer", "good", "count not this one"),
+    ],
+    "parts": [
+        counted("rewrite", "answer", 6, 2),
+        counted("rewrite", "request", 4, 2),
+        counted("verify", "answer", 3, 2),
+        counted("verify", "draft", 7, 7),
+    ],
+}
+WORDS = (
+    "a pair in a model's words names an accepted answer to what it asked, and no other pair names one",
+    "text of a source is asked of nobody",
+    "a request has one first answer, and a second only where the first was refused",
+    "a first answer has its request's own name, a second that of its repair",
+    "an answer is refused for a reason, and without a text it is",
+    "what a pair asked has an answer",
+    "an accepted answer serves a pair, or was refused for each that asked",
+    "a pair that keeps its template although its request was answered well says why",
+    "every answer is in the ledger, and every pair that it serves",
+)
+"""The sentences about what a model said."""
+
+
+def untrue(tables: dict[str, list[Row]]) -> dict[str, set[str]]:
+    """Sentence -> the keys that break it."""
+    found = {}
+    with duckdb.connect() as connection:
+        for name, rows in tables.items():
+            connection.register(name, table(name, rows))
+        for sentence in (*WORDS, "each refusal in the ledger is a row in rejects", "the ledger balances"):
+            keys = {row[0] for row in connection.sql(INVARIANTS[sentence]).fetchall()}
+            if keys:
+                found[sentence] = keys
+    return found
+
+
+def but(name: str, place: int, **columns: Any) -> dict[str, list[Row]]:
+    """The sound tables with one row altered."""
+    rows = [row | columns if at == place else row for at, row in enumerate(MODEL[name])]
+    return MODEL | {name: rows}
+
+
+def without(name: str, place: int) -> dict[str, list[Row]]:
+    return MODEL | {name: [row for at, row in enumerate(MODEL[name]) if at != place]}
+
+
+def test_every_sentence_about_a_model_is_one_that_check_asks() -> None:
+    assert {name for name, sql in INVARIANTS.items() if "responses" in sql} <= set(WORDS)
+    assert set(WORDS) <= INVARIANTS.keys()
+
+
+def test_what_a_model_said_and_what_became_of_it_break_no_sentence() -> None:
+    assert untrue(MODEL) == {}
+
+
+def test_a_corpus_that_no_model_touched_breaks_no_sentence() -> None:
+    plain = {"pairs": MODEL["pairs"][5:], "responses": [], "rejects": [], "parts": [counted("verify", "draft", 2, 2)]}
+    assert untrue(plain) == {}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "tables", "key"),
+    [
+        (WORDS[0], but("pairs", 0, origin="template"), "at once"),
+        (WORDS[0], but("pairs", 0, response_id=None), "at once"),
+        (WORDS[0], but("pairs", 0, response_id="nobody's"), "at once"),
+        (WORDS[0], but("pairs", 0, response_id="late repair"), "at once"),
+        (WORDS[0], but("pairs", 0, request_id=None), "at once"),
+        (WORDS[0], but("pairs", 3, origin="llm"), "never"),
+        (WORDS[0], but("pairs", 3, origin="llm", response_id="bad"), "never"),
+        (WORDS[0], but("pairs", 6, response_id="good"), "quoted"),
+        (WORDS[1], but("pairs", 6, request_id="good"), "quoted"),
+        (WORDS[2], without("responses", 1), "late"),
+        (WORDS[2], but("responses", 1, verdict="accepted"), "late"),
+        (WORDS[2], but("responses", 2, attempt=1), "late"),
+        (WORDS[2], but("responses", 4, attempt=3), "bad"),
+        (WORDS[2], but("responses", 5, request_id="bad", attempt=3), "bad"),
+        (WORDS[3], but("responses", 0, response_id="another"), "another"),
+        (WORDS[3], but("responses", 2, response_id="late"), "late"),
+        (WORDS[3], but("responses", 4, response_id="late repair"), "late repair"),
+        (WORDS[4], but("responses", 0, reason="negation"), "good"),
+        (WORDS[4], but("responses", 1, reason=None), "late"),
+        (WORDS[4], but("responses", 5, verdict="accepted", reason=None), "mute"),
+        (WORDS[5], without("responses", 5), "would not"),
+        (WORDS[6], without("pairs", 2), "late repair"),
+        (WORDS[7], without("rejects", 6), "not this one"),
+        (WORDS[7], but("rejects", 6, stage="rewrite"), "not this one"),
+        (WORDS[7], but("rejects", 6, locator="count another"), "not this one"),
+        (WORDS[7], but("rejects", 6, item_key="bad"), "not this one"),
+        (WORDS[7], but("pairs", 2, response_id=None, origin="template"), "repaired"),
+        (WORDS[8], but("parts", 0, n_in=5), "rewrite answer"),
+        (WORDS[8], but("parts", 0, n_used=1), "rewrite answer"),
+        (WORDS[8], but("parts", 1, n_in=6), "rewrite request"),
+        (WORDS[8], without("parts", 1), "rewrite request"),
+        (WORDS[8], without("responses", 5), "rewrite request"),
+        (WORDS[8], but("parts", 2, n_used=3), "verify answer"),
+        (WORDS[8], without("parts", 2), "verify answer"),
+        (WORDS[8], without("pairs", 0), "verify answer"),
+    ],
+)
+def test_each_sentence_about_a_model_is_broken_by_what_it_forbids(
+    sentence: str, tables: dict[str, list[Row]], key: str
+) -> None:
+    assert key in untrue(tables).get(sentence, set())

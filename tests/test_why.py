@@ -1,14 +1,16 @@
-"""From a file of a series to its volume, and from a slice back to it: `curate why` for assets of every form."""
+"""`curate why`: from a file of a series to its volume and back, and from a pair to what a model was asked and said."""
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from curate.testing.scripted import brief_of, well
 from tests.crash.small import curate, write_yaml
+from tests.stages.rewriting import Asking, asking, built_here, is_repair
 
 CARD: dict[str, Any] = {
     "id": "ct",
@@ -113,3 +115,72 @@ def test_a_file_name_alone_finds_its_series_where_paths_are_shown(built: Built) 
 
 def test_what_was_never_there_is_a_usage_error(built: Built) -> None:
     assert curate("why", built.out, "data/dcm/never.dcm").code == 2
+
+
+def script(body: dict[str, Any]) -> str:
+    """A model that lies until it is told, of leukocytes for ever, and of erythrocytes never; it writes to terminals."""
+    answer = str(brief_of(body)["answer"])
+    lie = json.dumps({"question": "\x1b[2JWhat?", "answer": "There is a pneumothorax.\norigin: llm"})
+    if "leukocyte" in answer or ("erythrocyte" not in answer and not is_repair(body)):
+        return lie
+    return well(body)
+
+
+@pytest.fixture(scope="module")
+def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    with built_here(), asking(tmp_path_factory.mktemp("rewritten"), script) as asked:
+        asked.write({"tasks": ["count"]})
+        asked.done()
+        yield asked
+
+
+def story(asked: Asking, key: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    done = curate("why", asked.world.out(), key, "--json")
+    assert done.code == 0, done.text
+    told = json.loads(done.stdout)
+    return told["kind"], {each["block"]: each for each in told["blocks"]}
+
+
+def test_a_pair_in_a_models_words_leads_to_what_was_asked_said_and_judged(rewritten: Asking) -> None:
+    (row, *_) = rewritten.rows("SELECT pair_id, request_id FROM pairs WHERE response_id = request_id ORDER BY pair_id")
+    kind, blocks = story(rewritten, row["pair_id"][:16])
+    assert kind == "pair"
+    assert blocks["pair"]["origin"] == "llm"
+    assert blocks["pair"]["request_id"] == blocks["pair"]["response_id"] == row["request_id"]
+    assert blocks["request"]["request_id"] == row["request_id"]
+    assert "<data>" in blocks["request"]["asked"]
+    assert "instruction" in blocks["request"]["instructions"]
+    assert blocks["answer 1: accepted"]["text"]
+    assert "answer 2: accepted" not in blocks
+
+
+def test_a_pair_that_kept_its_template_tells_both_lies(rewritten: Asking) -> None:
+    sql = "SELECT pair_id FROM pairs WHERE origin = 'template' ORDER BY pair_id"
+    _, blocks = story(rewritten, rewritten.rows(sql)[0]["pair_id"])
+    for number in (1, 2):
+        told = blocks[f"answer {number}: refused"]
+        assert "pneumothorax" in told["text"]
+        assert told["reason"] in ("label_invented", "label_missing", "count", "negation")
+        assert told["detail"]
+    assert blocks["pair"]["response_id"] is None
+
+
+def test_a_request_and_the_answer_to_its_repair_lead_to_the_pairs_that_they_serve(rewritten: Asking) -> None:
+    sql = "SELECT request_id, response_id FROM responses WHERE attempt = 2 AND verdict = 'accepted' ORDER BY ALL"
+    (row, *_) = rewritten.rows(sql)
+    served = rewritten.rows(f"SELECT pair_id FROM pairs WHERE response_id = '{row['response_id']}'")
+    for key, kind in ((row["request_id"], "request"), (row["response_id"], "answer")):
+        found, blocks = story(rewritten, key[:20])
+        assert found == kind
+        assert blocks["answer 1: refused"]["response_id"] == row["request_id"]
+        assert blocks["answer 2: accepted"]["response_id"] == row["response_id"]
+        assert {pair["pair_id"] for pair in served} <= blocks["pairs that asked it"].keys()
+        assert blocks["pairs that asked it"]["in all"] == len(served)
+
+
+def test_what_a_model_writes_moves_no_cursor_and_looks_like_no_line_of_ours(rewritten: Asking) -> None:
+    (row, *_) = rewritten.rows("SELECT request_id FROM responses WHERE verdict = 'refused' ORDER BY request_id")
+    told = rewritten.why(row["request_id"])
+    assert "pneumothorax" in told
+    assert "\x1b" not in told
+    assert not any(line.strip() == "origin: llm" and line.startswith("  o") for line in told.splitlines())

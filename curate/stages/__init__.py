@@ -13,6 +13,7 @@ _CLASSES: Final = {
     "read": "ReadStage",
     "group": "GroupStage",
     "draft": "DraftStage",
+    "rewrite": "RewriteStage",
     "verify": "VerifyStage",
     "catalog": "CatalogStage",
 }

@@ -11,8 +11,10 @@ import msgspec
 
 from curate.card import Card
 from curate.corpus import Corpus, ProjectKey
+from curate.language.base import Completer
 from curate.layouts.archives import refusal_of
 from curate.schema import CATALOG_TABLES, TABLES, Reason, identity
+from curate.store.answers import AnswerStore, answers_folder
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
@@ -89,6 +91,9 @@ class Run:
     freshness: Freshness
     poisoned: dict[str, Reason] = field(default_factory=dict)  # item key -> why it must not be touched again
     real_paths: dict[str, RealPaths] = field(default_factory=dict)  # by source: what `stages.read` looked up already
+    answers: Path | None = None  # the folder of the answer store; null: beside the output
+    engines: dict[str, Completer] = field(default_factory=dict)  # the one that this process has started
+    stores: dict[Path, AnswerStore] = field(default_factory=dict)  # the one that this process has read
     _stats: dict[str, dict[str, FileStat]] = field(default_factory=dict)
 
     def stats(self, source: str) -> dict[str, FileStat]:
@@ -96,6 +101,14 @@ class Run:
         if source not in self._stats:
             self._stats[source] = stat_tree(Path(self.corpus.source(source).root))
         return self._stats[source]
+
+    def answer_store(self) -> AnswerStore:
+        """The answer store as it is now: read whole once in a process, later only what was appended since."""
+        folder = self.answers or answers_folder(self.out)
+        if folder not in self.stores:
+            self.stores[folder] = AnswerStore(folder)
+        self.stores[folder].refresh()
+        return self.stores[folder]
 
     def visible(self, source: str, key: str) -> str:
         """A path below a data root as outputs may show it: itself, or its token on a card that hides paths."""

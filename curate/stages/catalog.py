@@ -16,12 +16,14 @@ from curate.schema import (
     PAIRS,
     PARTS,
     REJECTS,
+    RESPONSES,
     STRINGS,
     TABLES,
     item_key,
 )
 from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
 from curate.stages.group import read_sidecars
+from curate.stages.rewrite import rewrite_parts
 from curate.store.commit import PartWriter
 from curate.store.parquet import iter_tables, read_table
 from curate.store.part import Part, Sidecar
@@ -36,7 +38,7 @@ class CatalogStage:
     name = "catalog"
     version = 1
     tables: tuple[str, ...] = tuple(CATALOG_TABLES)
-    after: tuple[str, ...] = ("scan", "read", "group", "draft", "verify")
+    after: tuple[str, ...] = ("scan", "read", "group", "draft", "rewrite", "verify")
     isolated = False
 
     def parts(self, run: Run) -> list[Part]:
@@ -57,6 +59,7 @@ class CatalogStage:
             "annotations": digest_of(sidecar.digest("annotations") for sidecar in reads),
             "files": digest_of(sidecar.digest("files") for sidecar in everything if sidecar.stage in ("scan", "read")),
             "pairs": digest_of(sidecar.digest("pairs") for sidecar in verifies),
+            "responses": digest_of(sidecar.digest("responses") for sidecar in _rewritten(run)),
             "groups": run.sidecars.need(Part("group")).digest("groups"),
             "rejects": digest_of(sidecar.digest("rejects") for sidecar in everything),
             "ledger": digest_of(sorted(str(row) for row in ledger_rows(everything))),
@@ -84,6 +87,9 @@ class CatalogStage:
             verified = run.sidecars.need(Part("verify", sidecar.source, sidecar.bucket))
             for table in iter_tables(run.out, verified.of("pairs"), PAIRS):
                 writer.write("pairs", bucket.pairs_joined(table))
+        for sidecar in _rewritten(run):
+            for table in iter_tables(run.out, sidecar.of("responses"), RESPONSES):
+                writer.write("responses", table)
         everything = _ledger_sidecars(run)
         for sidecar in everything:
             for table in iter_tables(run.out, sidecar.of("rejects"), REJECTS):
@@ -108,6 +114,10 @@ def _of_buckets(run: Run, stage: str) -> list[Sidecar]:
     return [run.sidecars.need(Part(stage, sidecar.source, sidecar.bucket)) for sidecar in read_sidecars(run)]
 
 
+def _rewritten(run: Run) -> list[Sidecar]:
+    return [run.sidecars.need(part) for part in rewrite_parts(run)]
+
+
 def _ledger_sidecars(run: Run) -> list[Sidecar]:
     """Every part that the catalog stands on, stage by stage."""
     scans = [
@@ -119,6 +129,7 @@ def _ledger_sidecars(run: Run) -> list[Sidecar]:
         *read_sidecars(run),
         run.sidecars.need(Part("group")),
         *_of_buckets(run, "draft"),
+        *_rewritten(run),
         *_of_buckets(run, "verify"),
     ]
 

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from curate import tasks
 from curate.layouts.masks import is_label_map
 from curate.recipe import TaskEntry
-from curate.rows import Draft, Subject, subjects, to_table
+from curate.rows import Asset, Draft, Subject, rows_of, subjects, to_table
 from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Form, Refusal, Unit
+from curate.stages.asking import Asking, SliceDigests, config_of, pictures_of
 from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
 from curate.store.commit import PartWriter
 from curate.store.parquet import read_table
@@ -67,8 +68,8 @@ class DraftStage:
     """One part per bucket of a source."""
 
     name = "draft"
-    version = 2
-    tables: tuple[str, ...] = ("drafts", "rejects")
+    version = 3
+    tables: tuple[str, ...] = ("drafts", "requests", "rejects")
     after: tuple[str, ...] = ("scan", "read")
     isolated = False
 
@@ -78,7 +79,7 @@ class DraftStage:
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """The recipe's tasks with their settings, versions and wordings."""
-        config: dict[str, Any] = {"wordings": wordings_digest()}
+        config: dict[str, Any] = {"wordings": wordings_digest()} | config_of(run)
         for entry in _tasks(run):
             task = tasks.task_class(entry.name)
             config[f"task.{entry.name}"] = [task.version, entry.variants, entry.options]
@@ -100,6 +101,7 @@ class DraftStage:
             tasks.make_task(entry.name, entry.options, vocabulary, variants=entry.variants) for entry in _tasks(run)
         ]
         drafts: list[Draft] = []
+        asking = _asking(run, part)
         for subject in read_subjects(run, part):
             beat(subject.asset.item_key)
             writer.saw(Unit.ASSET)
@@ -110,9 +112,25 @@ class DraftStage:
                         writer.saw(Unit.DRAFT)
                         writer.refuse(Unit.DRAFT, subject.asset.item_key, draft, locator=task.name)
                     else:
-                        drafts.append(draft)
+                        drafts.append(draft if asking is None else asking.ask(draft, subject))
             if len(drafts) >= CHUNK_ROWS:
                 writer.write("drafts", to_table(drafts, DRAFTS))
                 drafts = []
         writer.write("drafts", to_table(drafts, DRAFTS) if drafts else pa.Table.from_pylist([], schema=DRAFTS))
+        if asking is not None:
+            digests = SliceDigests()
+            for table in asking.tables():
+                writer.write("requests", table)
+                digests.add(table)
+            writer.statistics = {"requests": digests.told()}
         return self.inputs(run, part)
+
+
+def _asking(run: Run, part: Part) -> Asking | None:
+    rewrite = run.corpus.recipe.rewrite
+    if rewrite is None or run.corpus.pack is None:
+        return None
+    pictures: dict[str, Asset] = {}
+    if rewrite.see_image:
+        pictures = pictures_of(rows_of(read_table(run.out, read_part(run, part).of("assets"), ASSETS), Asset))
+    return Asking(rewrite, run.corpus.pack, pictures)

@@ -9,9 +9,11 @@ import msgspec
 import pyarrow as pa
 
 from curate.corpus import Corpus, project_key
+from curate.language.base import Completer, UnansweredError
 from curate.schema import CATALOG_TABLES, TABLES, Reason
 from curate.stages import Stage, stage_named
 from curate.stages.base import RealPaths, Run
+from curate.store.answers import AnswerStore
 from curate.store.commit import PartWriter
 from curate.store.freshness import Freshness, cache_folder
 from curate.store.part import Part, Sidecar, Sidecars
@@ -33,11 +35,17 @@ class PartRunner:
         self._out = Path(shared["out"])
         self._key = project_key()
         self._paths: dict[str, RealPaths] = {}
+        self._answers = Path(shared["answers"]) if shared.get("answers") else None
+        self._engines: dict[str, Completer] = {}
+        self._stores: dict[Path, AnswerStore] = {}
         for name in shared.get("stages", ()):
             stage_named(name)
 
-    def __call__(self, job: Any, beat: Callable[[str], None]) -> None:
-        """Build the job's part and commit it."""
+    def __call__(self, job: Any, beat: Callable[[str], None]) -> dict[str, Any]:
+        """Build the job's part and commit it.
+
+        `unanswered` tells why it could not be built this time, `damaged` how many lines of the answer store are lost.
+        """
         part = Part(job["stage"], job["source"], job["bucket"])
         stage = stage_named(part.stage)
         poisoned = {key: _POISON[why] for key, why in job.get("poisoned", {}).items()}
@@ -49,8 +57,17 @@ class PartRunner:
             Freshness(cache_folder(self._out)),
             poisoned,
             self._paths,
+            self._answers,
+            self._engines,
+            self._stores,
         )
-        build_part(stage, run, part, beat)
+        receipt: dict[str, Any] = {}
+        try:
+            build_part(stage, run, part, beat)
+        except UnansweredError as problem:
+            receipt = {"unanswered": dict(problem.troubles), "detail": problem.detail}
+        damaged = sum(store.damaged for store in self._stores.values())
+        return receipt | ({"damaged": damaged} if damaged else {})
 
 
 def build_part(stage: Stage, run: Run, part: Part, beat: Callable[[str], None]) -> Sidecar:

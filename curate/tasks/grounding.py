@@ -83,6 +83,7 @@ class Grounding:
                 "form": sized(self.name, "form", asset, group.concept),
                 "boxes": json_list(in_reading_order(box for _, box in placed)),
             },
+            zh={"form": sized(self.name, "form", asset, group.concept, language="zh")},
             annotations=[annotation for annotation, _ in placed],
             constraints={
                 "ask": "locate",
@@ -112,6 +113,7 @@ class Grounding:
                 "form": sized(self.name, "form", asset, group.concept),
                 "boxes": json_list([box]),
             },
+            zh={"form": sized(self.name, "form", asset, group.concept, language="zh")},
             annotations=[annotation],
             constraints={
                 "ask": "locate",
@@ -152,6 +154,7 @@ class Grounding:
                 "frame": sized(self.name, "frame", asset, annotation.annotation_id),
                 "a_thing": f"the {name}" if group.unique else indefinite(name, thing=not group.region),
             },
+            zh={"frame": sized(self.name, "frame", asset, annotation.annotation_id, language="zh")},
             annotations=[annotation],
             constraints={"ask": "identify", "label_set": group.label_set},
         )

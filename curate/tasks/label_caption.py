@@ -5,6 +5,7 @@ a description it would teach to leave out all that can be seen. Questions about 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from curate.rows import Annotation, Asset, Draft, Subject
@@ -47,13 +48,17 @@ class LabelCaption:
         grades = [a for a in subject.annotations if a.kind is Kind.GRADE and speakable(a.concept) and grade_value(a)]
         if not (present or uncertain or absent or grades):
             return
-        told = " ".join(self._sentences(asset, present, uncertain, absent, grades))
+        told, plain = (
+            " ".join(self._sentences(speaker, present, uncertain, absent, grades))
+            for speaker in (_Speaker(asset, chosen=True), _Speaker(asset, chosen=False))
+        )
         rests_on = [a for finding in (*present, *uncertain, *absent) for a in finding.annotations]
         name = noun(asset)
         said = Said(
             aspect="caption",
             exchange="unnamed" if name == called(asset) else "caption",
             words={"a_noun": indefinite(name, thing=True), "findings": told},
+            plain={"findings": plain},
             annotations=[*rests_on, *grades],
             constraints={
                 "ask": "caption",
@@ -64,44 +69,52 @@ class LabelCaption:
 
     def _sentences(
         self,
-        asset: Asset,
+        speaker: "_Speaker",
         present: Sequence[Finding],
         uncertain: Sequence[Finding],
         absent: Sequence[Finding],
         grades: Sequence[Annotation],
     ) -> Iterator[str]:
-        yield from self._present(asset, present)
-        yield from self._listed(asset, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
+        yield from self._present(speaker, present)
+        yield from self._listed(speaker, "uncertain", uncertain, [a_thing(f) for f in uncertain], "and")
         unseen = [finding for finding in absent if is_structure(finding)]
         missing = [finding for finding in absent if not is_structure(finding)]
-        yield from self._listed(asset, "unseen", unseen, [a_thing(f) for f in unseen], "and")
-        yield from self._listed(asset, "absent", missing, [bare(f) for f in missing], "or")
+        yield from self._listed(speaker, "unseen", unseen, [a_thing(f) for f in unseen], "and")
+        yield from self._listed(speaker, "absent", missing, [bare(f) for f in missing], "or")
         for grade in grades:
             words = {"name": phrase(grade.concept or ""), "value": grade_value(grade) or ""}
-            yield _sentence(asset, "grade", words)
+            yield speaker.sentence("grade", words)
 
     def _some_absent(self, asset_id: str, absent: list[Finding]) -> list[Finding]:
         ranked = sorted(absent, key=lambda finding: (hash_of(asset_id, finding.concept), finding.concept))
         chosen = {finding.concept for finding in ranked[: self.options.max_absent]}
         return [f for f in absent if f.concept in chosen and not reads_as_label(f)]
 
-    def _present(self, asset: Asset, present: Sequence[Finding]) -> Iterator[str]:
+    def _present(self, speaker: "_Speaker", present: Sequence[Finding]) -> Iterator[str]:
         labels = [finding for finding in present if reads_as_label(finding)]
         others = [finding for finding in present if not reads_as_label(finding)]
-        yield from self._listed(asset, "label", labels, [bare(f) for f in labels], "and")
+        yield from self._listed(speaker, "label", labels, [bare(f) for f in labels], "and")
         named = [some_things(f) if f.thing else a_thing(f) for f in others]
-        yield from self._listed(asset, "present", others, named, "and")
+        yield from self._listed(speaker, "present", others, named, "and")
 
     def _listed(
-        self, asset: Asset, sentence: str, group: Sequence[Finding], names: Sequence[str], word: str
+        self, speaker: "_Speaker", sentence: str, group: Sequence[Finding], names: Sequence[str], word: str
     ) -> list[str]:
         if not group:
             return []
         several = len(names) > 1 and word == "and"
         words = {"things": joined(names, word), "is": "are" if several else verb(names[-1])}
-        return [_sentence(asset, sentence, words)]
+        return [speaker.sentence(sentence, words)]
 
 
-def _sentence(asset: Asset, kind: str, words: dict[str, str]) -> str:
-    pool = sentences_of(kind)
-    return filled(pool[hash_of(asset.asset_id, kind) % len(pool)], words, called(asset))
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """Words the sentences about one asset: by a hash of it, or always in the first way."""
+
+    asset: Asset
+    chosen: bool
+
+    def sentence(self, kind: str, words: dict[str, str]) -> str:
+        pool = sentences_of(kind)
+        which = hash_of(self.asset.asset_id, kind) % len(pool) if self.chosen else 0
+        return filled(pool[which], words, called(self.asset))

@@ -8,6 +8,7 @@ stay within the image. Pixels are numbered from 0 at the top left.
 import json
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 from curate.rows import Annotation, Asset
 from curate.tasks.wording import hash_of, load
@@ -50,8 +51,8 @@ def json_list(places: Iterable[tuple[int, ...]]) -> str:
     return json.dumps([list(place) for place in places])
 
 
-def sized(task: str, exchange: str, asset: Asset, *key: object) -> str:
+def sized(task: str, exchange: str, asset: Asset, *key: object, language: Literal["en", "zh"] = "en") -> str:
     """The sentence that states the form of coordinates and the size of the image."""
-    pool = load(task)[exchange].tell
+    pool = load(task)[exchange if language == "en" else f"{exchange}_{language}"].tell
     template = pool[hash_of(asset.asset_id, exchange, *key) % len(pool)]
     return template.format(width=asset.width, height=asset.height)

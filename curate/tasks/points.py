@@ -64,6 +64,7 @@ class Points:
                 "form": sized(self.name, "form", asset, group.concept),
                 "points": json_list(in_reading_order(point for _, point in placed)),
             },
+            zh={"form": sized(self.name, "form", asset, group.concept, language="zh")},
             annotations=[annotation for annotation, _ in placed],
             constraints={
                 "ask": "point",

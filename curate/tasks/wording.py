@@ -11,14 +11,14 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import yaml
 
 from curate.dicom_names import table_text
-from curate.rows import Annotation, Asset, Draft, Message
+from curate.rows import Annotation, Asset, Brief, Draft, Message
 from curate.schema import Origin, identity
 from curate.tasks.english import capitalised
 from curate.tasks.picture import called
@@ -39,6 +39,9 @@ __all__ = [
 IMAGE_TOKEN = "<image>\n"  # noqa: S105
 _HASH_DIGITS = 16
 _IMAGE = re.compile(r"\bimage\b")
+_SLOT = re.compile(r"\{(\w+)\}")
+_FIXED = frozenset({"boxes", "points", "region", "form", "frame"})
+"""Slots that hold coordinates and their form: no rewriter ever sees or writes them."""
 
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +90,8 @@ class Said:
     """What one draft says, before it is worded.
 
     `aspect` keeps apart the questions that one set of annotations gives; `words` fill the templates; `constraints` tell
-    what was asked, never what is true.
+    what was asked, never what is true. `plain` replaces words whose wording a hash of the asset chose by their first
+    wording, so that equal annotations have equal briefs.
     """
 
     aspect: str
@@ -95,6 +99,8 @@ class Said:
     words: Mapping[str, str]
     annotations: Sequence[Annotation]
     constraints: Mapping[str, Any]
+    plain: Mapping[str, str] = field(default_factory=dict)
+    zh: Mapping[str, str] = field(default_factory=dict)  # words that code fills into a Chinese rendering
 
 
 def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> Iterator[Draft]:
@@ -107,6 +113,7 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
     step = _stride(n_ask * n_tell)
     constraints = msgspec.json.encode(said.constraints, order="deterministic").decode()
     thing = called(asset)
+    brief = msgspec.json.encode(_brief(exchange, said, thing), order="deterministic").decode()
     for variant in range(min(variants, n_ask * n_tell)):
         ask, tell = divmod((start + variant * step) % (n_ask * n_tell), n_tell)
         yield Draft(
@@ -124,7 +131,18 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
                 Message("assistant", filled(exchange.tell[tell], said.words, thing)),
             ],
             constraints=constraints,
+            brief=brief,
         )
+
+
+def _brief(exchange: Exchange, said: Said, thing: str) -> Brief:
+    """The first wording of an exchange, its slots still open."""
+    words = {**said.words, **said.plain}
+    question, answer = (_IMAGE.sub(thing, template) for template in (exchange.ask[0], exchange.tell[0]))
+    names = sorted({*_SLOT.findall(question), *_SLOT.findall(answer)})
+    return Brief(
+        question, answer, {name: words[name] for name in names}, tuple(n for n in names if n in _FIXED), dict(said.zh)
+    )
 
 
 def filled(template: str, words: Mapping[str, str], thing: str) -> str:

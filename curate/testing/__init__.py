@@ -11,7 +11,8 @@
         def files(self): return {"labels.txt": b"...", "a.png": PNG}
 
 `LayoutContract` stands in `layouts`, `TaskContract` in `tasks`, `RuleContract` in `rules`, `ExecutorContract` in
-`executors`. They need pytest and hypothesis, which curate itself does not install.
+`executors`, `CompleterContract` in `completers`, and `ScriptedServer`, an OpenAI-compatible server whose answers a test
+writes, in `scripted`. They need pytest and hypothesis, which curate itself does not install.
 """
 
 from importlib.util import find_spec

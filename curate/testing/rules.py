@@ -27,6 +27,9 @@ ASKS: Final = (
     "identify",
     "count",
     "count_total",
+    "measure",
+    "choice",
+    "compare",
     "source",
 )
 """What the constraints of a draft may ask; see `curate.verify`."""
@@ -67,6 +70,9 @@ _ASKED: Final = st.fixed_dictionaries(
         "attributes": st.lists(st.text(max_size=8), max_size=2),
         "attribute": st.text(max_size=8),
         "concepts": st.lists(st.text(max_size=8), max_size=2),
+        "of": st.sampled_from(ASKS),
+        "options": st.lists(st.text(max_size=8), max_size=4),
+        "letters": st.booleans(),
     },
 )
 conversations: Final = st.tuples(_TEXTS, _TEXTS, _ASKED)

@@ -14,6 +14,9 @@
 | `identify` | `label_set` |
 | `count` | `concept`, `label_set` |
 | `count_total` | `concepts`, `label_set` |
+| `measure` | `concept`, `label_set` |
+| `choice` | `of` (what kind of question it is) with its keys, `options`, `letters` |
+| `compare` | `concept`, `label_set`: two images of one patient, the earlier first |
 | `source` | |
 """
 
@@ -21,18 +24,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from curate.rows import Annotation, Asset, Draft
-from curate.schema import CheckVerdict, Refusal
+from curate.schema import CheckVerdict, Reason, Refusal
+from curate.verify.anatomy import Anatomy
 from curate.verify.answer_in_question import AnswerInQuestion
+from curate.verify.answerability import Answerability
+from curate.verify.comparison import Comparison
+from curate.verify.consistency import Consistency
 from curate.verify.counts import Counts
+from curate.verify.identifiers import Identifiers
 from curate.verify.image_tokens import ImageTokens
 from curate.verify.labels import Labels
+from curate.verify.language import Language
 from curate.verify.laterality import Laterality
 from curate.verify.lexicon import lexicons_digest
 from curate.verify.negation import Negation
 from curate.verify.numbers import Numbers
+from curate.verify.options import Options
 from curate.verify.places import Boxes, Points
 from curate.verify.reading import Reader
 from curate.verify.source_text import SourceText
+from curate.verify.uncertainty import Uncertainty
 from curate.vocabulary import Vocabulary
 
 __all__ = ["VERSIONS", "Checked", "Verifier", "lexicons_digest", "verify"]
@@ -41,11 +52,19 @@ _CLASSES = (
     ImageTokens,
     Labels,
     Negation,
+    Uncertainty,
     Laterality,
     Numbers,
     Counts,
     Boxes,
     Points,
+    Anatomy,
+    Comparison,
+    Answerability,
+    Identifiers,
+    Language,
+    Options,
+    Consistency,
     AnswerInQuestion,
     SourceText,
 )
@@ -81,7 +100,8 @@ class Verifier:
             verdict = rule.judge(reading)
             if isinstance(verdict, Refusal):
                 checks[rule.name] = _FAIL
-                refusal = refusal or verdict
+                # Of a text in another language every other rule only says that it knows no word of it.
+                refusal = verdict if refusal is None or verdict.reason is Reason.LANGUAGE else refusal
             else:
                 checks[rule.name] = _PASS if verdict is None else _NOT_APPLICABLE
         return Checked(checks, refusal)

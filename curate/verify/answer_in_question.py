@@ -1,22 +1,27 @@
 """A question does not give its answer away."""
 
+import itertools
 import re
 from typing import ClassVar, Final
 
-from curate.schema import Reason
+from curate.dicom_names import spoken
+from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, plain_stems
+from curate.verify.common_words import plain_stems
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, attribute_key
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import normal
 
 __all__ = ["AnswerInQuestion"]
 
-_HINT: Final = re.compile(r"\b(?:the )?(?:correct )?answer(?: is|:| =)", re.IGNORECASE)
+_HINT: Final = re.compile(r"\b(?:the )?(?:correct )?answer(?: is|:| =)|\bhint\b|提示[：:]|已知答案", re.IGNORECASE)
 _CHOICE: Final = re.compile(r"\bor\b|\bvs\b|\bversus\b|/|还是|或", re.IGNORECASE)
 _CLOSED: Final = re.compile(r"^\W*(?:yes|no|true|false|是|否|不是|没有|有|不)\b", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\d+")
 _OPEN: Final = frozenset({"caption", "class", "findings", "identify"})
+_SENTENCES: Final = re.compile(r"([.?!:;\n。？！：；])")
+_MARKS: Final = " .,!;:\"'“”‘’。，！；：、\n"
 _WHOLE: Final = 3
 """From so many words an answer is a statement, which no question may repeat even where yes or no is its beginning."""
 
@@ -25,15 +30,21 @@ class AnswerInQuestion(ReadingRule):
     """The answer, or the concept that it tells, does not stand in the question. Choices and yes-no are exempt."""
 
     name: ClassVar[str] = "answer_in_question"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to open questions; a statement that is repeated whole is refused in any."""
         question, answer = reading.question.normal, reading.answer.normal
+        if reading.choice is not None:
+            return NOT_APPLICABLE
         if reading.verbatim:
             return self._verbatim(reading, question, answer)
         if _HINT.search(reading.question.text):
             return no(Reason.ANSWER_IN_QUESTION, "the question states the answer")
-        if _stands_whole(reading.answer, reading.question):
+        if _is_a_sentence_of(reading.prose[1], reading.prose[0]):
+            return no(Reason.ANSWER_IN_QUESTION, "the answer stands in the question as a sentence")
+        closed = reading.ask in ("presence", "attribute_is")
+        if not (closed and reading.chinese) and _stands_whole(reading.answer, reading.question):
             return no(Reason.ANSWER_IN_QUESTION, "the whole answer stands in the question")
         if reading.ask in ("presence", "attribute_is"):
             return self._closed(reading)
@@ -41,22 +52,31 @@ class AnswerInQuestion(ReadingRule):
 
     def _closed(self, reading: Reading) -> Verdict:
         question = reading.question
-        free = {token.low for place, token in enumerate(question.tokens) if place not in question.covered}
-        given = free & {"yes", "no"}
-        if given and "yes or no" not in question.text.lower():
+        asking = {place for start, end in question.cued("sure") for place in range(start, end)} | question.covered
+        free = {token.low for place, token in enumerate(question.tokens) if place not in asking}
+        if free & {"yes", "no"}:
             return no(Reason.ANSWER_IN_QUESTION, "the question says yes or no itself")
         return NOT_APPLICABLE
 
     def _open(self, reading: Reading) -> Verdict:
-        told = reading.answer.concepts - _described(reading)
-        if reading.ask in _OPEN and told & reading.question.concepts:
+        said = {c.mention.key(CONCEPT) for c in reading.answer.claims if c.state is not State.ABSENT}
+        told = (reading.answer.concepts & reading.own_keys & said) - _described(reading)
+        if reading.ask in _OPEN and told & reading.question.concepts and not _offers(reading):
             return no(Reason.ANSWER_IN_QUESTION, "the question names what its answer tells")
         return None
 
     def _attribute(self, reading: Reading) -> Verdict:
         name = reading.asked.get("attribute")
-        named = {m.of for mention in reading.question.mentions for m in mention.meanings if m.kind == ATTRIBUTE}
-        if name in named:
+        exact = (
+            {attribute_key(name, value) for value in _values(reading, str(name))} if isinstance(name, str) else set()
+        )
+        named = {
+            m.key
+            for mention in reading.question.mentions
+            for m in mention.meanings
+            if m.kind == ATTRIBUTE and m.of == name
+        }
+        if named & exact:
             return no(Reason.ANSWER_IN_QUESTION, f"the question names the {name} itself")
         return None
 
@@ -68,6 +88,16 @@ class AnswerInQuestion(ReadingRule):
         return None
 
 
+def _offers(reading: Reading) -> bool:
+    """True for a question that names what does not hold as well: `is it benign or malignant`."""
+    return any(reading.facts.state(key) is State.ABSENT for key in reading.question.concepts)
+
+
+def _values(reading: Reading, name: str) -> list[str]:
+    words = [spoken(name, getattr(asset, name, None) or "") for asset in reading.facts.assets]
+    return [word for word in words if word]
+
+
 def _described(reading: Reading) -> set[str]:
     """Keys of terms that only describe the image, or are too plain to be a finding that nobody annotated."""
     plain = {key for key in reading.answer.concepts if all(word in plain_stems() for word in key.split(" "))}
@@ -77,6 +107,18 @@ def _described(reading: Reading) -> set[str]:
         if (key := mention.key(CONCEPT)) is not None
         and any(m.kind == ATTRIBUTE and m.key in reading.facts.attributes.get(m.of, ()) for m in mention.meanings)
     }
+
+
+def _is_a_sentence_of(answer: str, question: str) -> bool:
+    """True where the question holds the answer as a sentence that is no question."""
+    said = answer.strip().strip(_MARKS)
+    if not said:
+        return False
+    return any(
+        part.strip().strip(_MARKS).casefold() == said.casefold()
+        for part, stop in itertools.zip_longest(*[iter(_SENTENCES.split(question))] * 2, fillvalue="")
+        if stop not in ("?", "？") and (stop or part is not question)
+    )
 
 
 def _stands_whole(answer: Part, question: Part) -> bool:

@@ -5,25 +5,28 @@ from typing import ClassVar
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.counting import counted, kinds_asked, total_of
+from curate.verify.counting import kinds_asked, total_of
+from curate.verify.lexicon import CONCEPT
 from curate.verify.reading import Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
 __all__ = ["Counts"]
+
+_PLACED = frozenset({"locate", "point", "count", "count_total"})
 
 
 class Counts(ReadingRule):
     """Each number in front of a concept is how many there are; each total is their sum; what is all is all."""
 
     name: ClassVar[str] = "counts"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to counting questions, and where the text says all, every, each, both or only."""
         if reading.verbatim:
             return NOT_APPLICABLE
-        widened = any(part.cues["complete"] for part in (reading.question, reading.answer))
-        both_sides = reading.ask == "attribute"
+        widened = any(part.cued("complete") for part in (reading.question, reading.answer))
+        both_sides = reading.topic == "attribute"
         if widened and not both_sides:
             problem = self._complete(reading)
             if problem is not None:
@@ -35,7 +38,7 @@ class Counts(ReadingRule):
     def _complete(self, reading: Reading) -> Verdict:
         label_set = str(reading.asked.get("label_set"))
         facts = reading.facts
-        if reading.ask in ("locate", "point", "count", "count_total"):
+        if reading.topic in _PLACED:
             if label_set not in facts.exhaustive:
                 return no(Reason.COUNT, "the text speaks of all objects, the label set is not exhaustive")
             return None
@@ -47,6 +50,8 @@ class Counts(ReadingRule):
             for key in sorted(facts.kinds.get(label_set, ()))
             if facts.state(key) not in (State.ABSENT, None) and key not in told
         ]
+        if reading.choice is not None:
+            return None
         return no(Reason.COUNT, "the text does not name all findings") if missing else None
 
     def _counts(self, reading: Reading) -> Verdict:
@@ -55,15 +60,21 @@ class Counts(ReadingRule):
         unknown = sorted(key for key, number in right.items() if number is None)
         if unknown:
             return no(Reason.COUNT, f"the number of {unknown[0]!r} is not known")
-        if any(reading.answer.cues[kind] for kind in ("around", "hedges")):
-            return no(Reason.COUNT, "the number is denied or doubted")
+        answer = reading.answer
+        said = {*answer.bare, *answer.stray, *answer.ellipses}
+        if State.UNCERTAIN in said or any(claim.state is State.UNCERTAIN for claim in answer.claims):
+            return no(Reason.COUNT, "the number is doubted")
+        if State.ABSENT in said and any(right.values()):
+            return no(Reason.COUNT, "the number is denied")
         return self._told(reading, kinds, right)
 
     def _told(self, reading: Reading, kinds: list[str], right: Mapping[str, int | None]) -> Verdict:
         total = total_of(reading)
-        told: list[str] = []
-        total_told = False
-        for key, number in counted(reading.answer):
+        told = [key for key in _denied(reading) if right.get(key) == 0]
+        total_told = State.ABSENT in {*reading.answer.bare, *reading.answer.stray, *reading.answer.ellipses}
+        if total is None and total_told:
+            told.append(kinds[0])
+        for key, number in reading.answer.counted:
             if key is None and total is None:
                 key = kinds[0]  # noqa: PLW2901
             if key is None:
@@ -72,10 +83,18 @@ class Counts(ReadingRule):
                     return no(Reason.COUNT, f"the text gives a total of {number:g}, there are {total}")
             elif number != right.get(key):
                 return no(Reason.COUNT, f"the text counts {number:g} of {key!r}, there are {right.get(key)}")
-            else:
+            elif key not in told:
                 told.append(key)
+            elif number:
+                return no(Reason.COUNT, f"the text counts {key!r} twice")
         if (total is None and not told) or (total is not None and not total_told):
             return no(Reason.COUNT, "the answer gives no number")
         if total is not None and told and sorted(told) != sorted(set(kinds)):
             return no(Reason.COUNT, "the answer does not count each kind once")
         return None
+
+
+def _denied(reading: Reading) -> list[str]:
+    """The concepts of which the answer says that there are none."""
+    keys = (claim.mention.key(CONCEPT) for claim in reading.answer.claims if claim.state is State.ABSENT)
+    return sorted({key for key in keys if key is not None})

@@ -3,6 +3,7 @@
 Written independently of `tasks`: both read the label world from the annotations, neither from the other.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +12,27 @@ from typing import Final
 from curate.dicom_names import spoken
 from curate.rows import Annotation, Asset
 from curate.schema import Kind, State, World
+from curate.verify.bodily import places_of, places_within
 from curate.verify.lexicon import (
     ATTRIBUTE,
     CONCEPT,
+    QUANTITY,
     VALUE,
     Index,
     Meaning,
+    adjectives_of,
+    aliases,
     attribute_key,
+    attribute_keys,
+    broader,
     concept_key,
     index_of,
+    place_key,
+    place_terms,
+    terms_of,
     vocabulary_index,
 )
+from curate.verify.measures import Measure, measures_of
 from curate.verify.text import stems
 from curate.vocabulary import Vocabulary
 
@@ -29,7 +40,46 @@ __all__ = ["Facts", "collect"]
 
 LABELS: Final = frozenset({Kind.CLASS, Kind.MULTILABEL})
 GEOMETRY: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
+SIDE_WORDS: Final = frozenset(
+    {"left", "right", "bilateral", "both", "yes", "no", "true", "false", "none", "nan", "present", "absent"}
+)
 _ATTRIBUTES: Final = ("modality", "anatomy", "view")
+_SOUND: Final = frozenset(
+    map(concept_key, ("normal", "healthy", "no finding", "benign", "background", "other", "heart", "lung"))
+)
+"""Classes that are no abnormality."""
+_SCALES: Final = frozenset(
+    stems("grade stage score pattern category class level rating severity scale rads index suspicion")
+)
+"""Words by which the name of a grade speaks of its scale, not of a finding."""
+_NONE: Final = frozenset(" ".join(stems(word)) for word in ("none", "no", "absent", "normal", "negative", "0"))
+_WELL: Final = frozenset(stems("normal healthy"))
+_GENERIC: Final = frozenset(stems("lesion tumor mass tissue cell finding growth"))
+"""Nouns that a class's name may be told without: `malignant` for `malignant lesion`."""
+_NO: Final = "no "
+"""Classes that are named by what is not there: `no tumor`."""
+_QUALIFIED: Final = LABELS | GEOMETRY | {Kind.GRADE, Kind.MEASUREMENT}
+_UNSPOKEN: Final = (
+    "sex",
+    "gender",
+    "age",
+    "patient",
+    "name",
+    "date",
+    "race",
+    "ethnic",
+    "history",
+    "days",
+    "offset",
+    "id",
+    "split",
+    "type",
+    "url",
+    "licence",
+    "license",
+)
+"""Columns with such words in their names say nothing that a picture shows."""
+_LONGEST_QUALIFIER: Final = 4
 
 
 @dataclass(slots=True)
@@ -49,12 +99,72 @@ class Facts:
     kinds: dict[str, set[str]] = field(default_factory=dict)  # label set -> keys that it can name
     attributes: dict[str, set[str]] = field(default_factory=dict)
     grades: dict[str, list[Annotation]] = field(default_factory=dict)
+    drawn: dict[str, tuple[int, ...]] = field(default_factory=dict)  # boxes as texts write them, by annotation
+    measured: list[Measure] | None = None
+    places: frozenset[str] = frozenset()  # keys of the places in the body that annotations and attributes give
     indexes: tuple[Index, ...] = ()
+    vocabulary: Vocabulary = field(default_factory=dict)
+
+    @property
+    def measures(self) -> list[Measure]:
+        """Every measured value; worked out when it is asked for."""
+        if self.measured is None:
+            self.measured = list(measures_of(self.annotations.values()))
+        return self.measured
+
+    def of(self, asset: Asset) -> "Facts":
+        """What is said of one of the assets alone."""
+        own = tuple(a for a in self.annotations.values() if a.asset_id == asset.asset_id)
+        return collect((asset,), own, self.vocabulary)
 
     def state(self, key: str) -> State | None:
-        """The one state of a concept; None where nothing is known or the source contradicts itself."""
-        states = self.states.get(key, set())
+        """The one state of a concept; None where nothing is known or the source contradicts itself.
+
+        A general word for a finding that is present is present too: a nodule is a lesion.
+        """
+        states = self.states.get(key)
+        if states is None:
+            return self._of_grade(key) if key in self.grades else self._of_kind(key)
         return next(iter(states)) if len(states) == 1 else None
+
+    def _of_grade(self, key: str) -> State | None:
+        """What a grade says of the finding that it is of: none at all, or some."""
+        if not _SCALES.isdisjoint(key.split(" ")):
+            return None
+        none = {_is_none(grade) for grade in self.grades[key]}
+        return None if len(none) != 1 else State.ABSENT if none.pop() else State.PRESENT
+
+    def _of_kind(self, key: str) -> State | None:
+        """The state of a general word, by those that it covers: present if one of them is, absent if all are."""
+        front, _, last = key.rpartition(" ")
+        if front and key not in broader() and last in broader() and places_within(front) & self.places:
+            return self._of_kind(last)  # a skin lesion is a lesion
+        narrower = broader().get(key, frozenset())
+        kinds = [
+            states
+            for other, states in self.states.items()
+            if (other in narrower or other.endswith(f" {key}") or ("*" in narrower and other not in _SOUND))
+            and not other.startswith(_NO)
+        ]
+        if {State.PRESENT} in kinds:
+            return State.PRESENT
+        whole = bool(kinds) and "*" not in narrower and bool(self.closed)
+        return State.ABSENT if whole and all(states == {State.ABSENT} for states in kinds) else None
+
+    def names(self, key: str) -> bool:
+        """True for a concept that the source of these assets tells apart from others."""
+        return key in self.states or any(key in names for names in self.kinds.values())
+
+    @property
+    def has_prior(self) -> bool:
+        """True where the assets are of one patient at different times, so that they can be compared."""
+        if len(self.assets) < 2 or len({asset.subject for asset in self.assets}) != 1:
+            return False
+        if self.assets[0].subject is None:
+            return False
+        days = {asset.day_offset for asset in self.assets}
+        studies = {asset.study for asset in self.assets}
+        return (len(days) > 1 and None not in days) or (len(studies) > 1 and None not in studies)
 
     def count(self, label_set: str, key: str) -> int | None:
         """How many there are, where the source says or shows it."""
@@ -73,14 +183,17 @@ class Facts:
         """The box as a text writes it: floor and ceiling, within the image; a box in a volume is never written."""
         if annotation.box is None or annotation.frame == "volume":
             return None
-        asset = self.by_id[annotation.asset_id]
-        x0, y0, x1, y1 = annotation.box
-        return (
-            max(0, math.floor(x0)),
-            max(0, math.floor(y0)),
-            min(asset.width, math.ceil(x1)),
-            min(asset.height, math.ceil(y1)),
-        )
+        known = self.drawn.get(annotation.annotation_id)
+        if known is None:
+            asset = self.by_id[annotation.asset_id]
+            x0, y0, x1, y1 = annotation.box
+            known = self.drawn[annotation.annotation_id] = (
+                max(0, math.floor(x0)),
+                max(0, math.floor(y0)),
+                min(asset.width, math.ceil(x1)),
+                min(asset.height, math.ceil(y1)),
+            )
+        return known
 
     def point(self, annotation: Annotation) -> tuple[int, ...] | None:
         """The point as a text writes it: the pixel in which it lies."""
@@ -94,13 +207,17 @@ class Facts:
 def collect(assets: tuple[Asset, ...], annotations: tuple[Annotation, ...], vocabulary: Vocabulary) -> Facts:
     """The facts of some assets."""
     known = {asset.asset_id: asset for asset in assets}
-    facts = Facts(assets, {a.annotation_id: a for a in annotations if a.asset_id in known}, known)
+    facts = Facts(
+        assets, {a.annotation_id: a for a in annotations if a.asset_id in known}, known, vocabulary=vocabulary
+    )
     for annotation in facts.annotations.values():
         _add(facts, annotation)
     _add_silence(facts, vocabulary)
+    _add_contraries(facts)
     for asset in assets:
         for name, value in _attributes_of(asset):
-            facts.attributes.setdefault(name, set()).add(attribute_key(name, value))
+            facts.attributes.setdefault(name, set()).update(attribute_keys(name, value))
+    facts.places = places_of(assets, facts.annotations.values())
     names = frozenset(name for group in vocabulary.values() for name in group.concepts)
     facts.indexes = (vocabulary_index(names), _own_index(facts))
     return facts
@@ -161,6 +278,14 @@ def _add_silence(facts: Facts, vocabulary: Vocabulary) -> None:
                 facts.states.setdefault(key, {State.ABSENT})
 
 
+def _add_contraries(facts: Facts) -> None:
+    """What the class `no tumor` says of tumors."""
+    for key, states in list(facts.states.items()):
+        if key.startswith(_NO) and states in ({State.PRESENT}, {State.ABSENT}):
+            said = State.ABSENT if states == {State.PRESENT} else State.PRESENT
+            facts.states.setdefault(concept_key(key.removeprefix(_NO)), {said})
+
+
 def _speaks(world: World, exhaustive: bool, own: Iterable[Annotation]) -> bool:
     own = list(own)
     if world is World.EXCLUSIVE:
@@ -173,12 +298,98 @@ def _own_index(facts: Facts) -> Index:
     """The terms of these assets: their concepts, their attributes, and the values of grades."""
     concepts = {annotation.concept for annotation in facts.annotations.values() if annotation.concept}
     terms = {(concept, Meaning(CONCEPT, concept_key(concept))) for concept in concepts}
+    for concept in concepts:
+        meaning = Meaning(CONCEPT, concept_key(concept))
+        terms |= {(term, meaning) for term in (*place_terms(concept), *adjectives_of(concept))}
+    for alias, key in (*_aliases(facts), *_heads(facts)):
+        terms |= {(term, Meaning(CONCEPT, key)) for term in (alias, *terms_of(alias))}
     for key, grades in facts.grades.items():
         for annotation in grades:
             for word in (annotation.text, annotation.label, annotation.unit):
                 if word and word != annotation.concept:
-                    terms.add((word, Meaning(VALUE, " ".join(stems(word)), key)))
+                    graded = Meaning(VALUE, " ".join(stems(word)), key)
+                    names = {f"{word} {annotation.concept}", *(f"{word} {term}" for term in terms_of(key))}
+                    terms |= {(word, graded), *((name, graded) for name in names)}
+                    terms |= {(name, Meaning(CONCEPT, key)) for name in names}
+    for annotation in facts.annotations.values():
+        if annotation.kind is Kind.MEASUREMENT and annotation.label and annotation.label != annotation.concept:
+            of = Meaning(QUANTITY, concept_key(annotation.concept or ""))
+            label = annotation.label.replace("_", " ")
+            terms |= {(term, of) for term in (label, *terms_of(concept_key(label)))}
+        for said in _qualifiers(annotation):
+            terms.add((said, Meaning(VALUE, " ".join(stems(said)), concept_key(annotation.concept or ""))))
     for asset in facts.assets:
         for name, value in _attributes_of(asset):
             terms.add((value, Meaning(ATTRIBUTE, attribute_key(name, value), name)))
     return index_of(frozenset(terms))
+
+
+def _aliases(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Keys of findings that the source calls otherwise, with the keys that it uses."""
+    shown = {place for asset in facts.assets for place in _parts_shown(asset.anatomy)}
+    known = set(facts.states)
+    for place in sorted(shown & aliases().keys()):
+        for general, specific in aliases()[place]:
+            if (general in known) != (specific in known):
+                yield (specific, general) if general in known else (general, specific)
+
+
+def _heads(facts: Facts) -> Iterator[tuple[str, str]]:
+    """General words with the one finding that they can mean here: `nodule`, where only lung nodules are known."""
+    measured = {concept_key(a.concept) for a in facts.annotations.values() if a.kind is Kind.MEASUREMENT and a.concept}
+    return iter(_heads_of(frozenset(facts.states) | measured | frozenset(facts.grades)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _heads_of(known: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    meant: dict[str, set[str]] = {}
+    for key in known:
+        words = key.split(" ")
+        for n in range(1, len(words)):
+            head = " ".join(words[n:])
+            if (
+                not key.startswith(_NO)
+                and concept_key(head) not in known
+                and (terms_of(concept_key(head)) or head in broader())
+            ):
+                meant.setdefault(head, set()).add(key)
+        if len(words) > 1 and words[-1] in _GENERIC and words[0] != "no" and not place_within(words[:-1]):
+            adjective = " ".join(words[:-1])
+            if adjective not in known and not terms_of(adjective):
+                meant.setdefault(adjective, set()).add(key)
+        if words[0] in _WELL and len(words) > 1 and words[0] not in known:
+            meant.setdefault(words[0], set()).add(key)
+    every = {head: keys | (broader().get(head, frozenset()) & known) for head, keys in meant.items()}
+    return tuple(sorted((head, keys.pop()) for head, keys in every.items() if len(keys) == 1))
+
+
+def _is_none(grade: Annotation) -> bool:
+    said = " ".join(stems(grade.text or ""))
+    return grade.value == 0 or said in _NONE
+
+
+def place_within(words: list[str]) -> bool:
+    """True where words name a place in the body, so that they tell which one is meant and not what it is."""
+    return bool(places_within(" ".join(words)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts_shown(part: str | None) -> frozenset[str]:
+    words = spoken("anatomy", part) if part else None
+    return frozenset({place_key(words)}) if words else frozenset()
+
+
+def _qualifiers(annotation: Annotation) -> Iterator[str]:
+    """What further columns say of a finding in words: `mild`, `upper lobe`; no numbers, no sides."""
+    if not annotation.qualifiers or annotation.kind not in _QUALIFIED:
+        return
+    for name, value in annotation.qualifiers.items():
+        words = value.replace("_", " ").split()
+        if any(part in name.lower().replace("_", " ").split() for part in _UNSPOKEN) or len(words) > _LONGEST_QUALIFIER:
+            continue
+        if (
+            words
+            and all(word.replace("-", "").isalpha() for word in words)
+            and not SIDE_WORDS & {w.lower() for w in words}
+        ):
+            yield " ".join(words)

@@ -7,7 +7,6 @@ import functools
 import importlib.resources
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -15,35 +14,49 @@ import yaml
 
 from curate.dicom_names import table_text
 from curate.schema import identity
-from curate.verify.text import NUMBER, STOP, WORD, Token, is_acronym, stem, stems, tokenise
+from curate.verify.text import NUMBER, WORD, Token, is_acronym, stems
 
 __all__ = [
     "ATTRIBUTE",
     "CONCEPT",
+    "PLACE",
+    "QUANTITY",
     "VALUE",
-    "Cues",
     "Index",
     "Meaning",
     "Mention",
+    "adjectives_of",
+    "aliases",
+    "anatomy",
     "attribute_key",
+    "attribute_keys",
+    "broader",
     "concept_key",
-    "cues",
+    "contents",
+    "general_index",
     "index_of",
     "lexicons_digest",
-    "plain_words",
+    "mentions",
+    "place_key",
+    "place_terms",
+    "predicates",
+    "read_yaml",
+    "terms_of",
     "vocabulary_index",
 ]
 
 CONCEPT: Final = "concept"
 ATTRIBUTE: Final = "attribute"
 VALUE: Final = "value"
+PLACE: Final = "place"
+QUANTITY: Final = "quantity"
 
+_SIDES: Final = frozenset({"left", "right", "both", "either"})
 _CASED_LENGTH: Final = 3
 """A term in capitals of up to so many letters is matched in capitals only: `US`, `HE`, `PA` are words otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(msgspec.Struct, frozen=True, gc=False):
     """What a term stands for. `key` compares; `of` is the attribute's name, or the concept whose value it is."""
 
     kind: str
@@ -51,8 +64,7 @@ class Meaning:
     of: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(msgspec.Struct, frozen=True, gc=False):
     """A term in a text: its first token, the token after its last, and all that it may mean."""
 
     start: int
@@ -61,33 +73,19 @@ class Mention:
 
     def key(self, kind: str) -> str | None:
         """The key of its meaning of a kind."""
-        return next((meaning.key for meaning in self.meanings if meaning.kind == kind), None)
+        for meaning in self.meanings:
+            if meaning.kind == kind:
+                return meaning.key
+        return None
 
 
-class PlainWords(msgspec.Struct, frozen=True):
-    """Words without clinical content, and plurals that no rule gives."""
+class Anatomy(msgspec.Struct, frozen=True):
+    """Places in the body, and which of them a modality or a finding names by its nature."""
 
-    words: str
-    irregular: dict[str, str]
-
-    def stems(self) -> frozenset[str]:
-        """The words' stems."""
-        return frozenset(stem(word) for word in self.words.split())
-
-
-class Cues(msgspec.Struct, frozen=True):
-    """Words that turn, soften, widen or number a statement."""
-
-    before: tuple[str, ...]
-    around: tuple[str, ...]
-    hedges: tuple[str, ...]
-    contrast: tuple[str, ...]
-    verbs: tuple[str, ...]
-    quantities: tuple[str, ...]
-    complete: tuple[str, ...]
-    invisible: tuple[str, ...]
-    numbers: dict[str, int]
-    units: tuple[str, ...]
+    places: tuple[tuple[str, ...], ...]
+    within: dict[str, str]
+    modality: dict[str, tuple[str, ...]]
+    finding: dict[str, tuple[str, ...]]
 
 
 @functools.cache
@@ -98,31 +96,124 @@ def lexicons_digest() -> str:
     return identity(*itertools.chain.from_iterable(files), table_text())
 
 
-def _yaml(name: str) -> Any:
-    return yaml.safe_load(importlib.resources.files(__package__).joinpath("lexicons", name).read_text("utf-8"))
+def read_yaml(name: str) -> Any:
+    """A file of `lexicons/`."""
+    text = importlib.resources.files(__package__).joinpath("lexicons", name).read_text("utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 @functools.cache
-def plain_words() -> PlainWords:
-    """`lexicons/plain.yaml`."""
-    return msgspec.convert(_yaml("plain.yaml"), PlainWords)
+def anatomy() -> Anatomy:
+    """`lexicons/anatomy.yaml`."""
+    return msgspec.convert(read_yaml("anatomy.yaml"), Anatomy)
 
 
 @functools.cache
-def plain_stems() -> frozenset[str]:
-    """Stems of words that a template may use freely."""
-    return plain_words().stems()
+def _place_stems() -> dict[tuple[str, ...], str]:
+    return {stems(term): " ".join(stems(group[0])) for group in anatomy().places for term in group}
+
+
+@functools.lru_cache(maxsize=4096)
+def place_key(term: str) -> str:
+    """What synonyms of a place have in common: `lung`, `pulmonary` and `lung fields` have one key."""
+    parts = stems(term)
+    return _place_stems().get(parts, " ".join(parts))
+
+
+@functools.lru_cache(maxsize=4096)
+def place_terms(name: str) -> tuple[str, ...]:
+    """The synonyms of a concept that is a place in the body; none of another."""
+    parts = stems(name)
+    key = _place_stems().get(parts)
+    return () if key is None else next(group for group in anatomy().places if " ".join(stems(group[0])) == key)
+
+
+_ADJECTIVES: Final = (
+    ("osis", "otic"), ("esis", "etic"), ("asis", "atic"), ("trophy", "trophied"), ("trophy", "trophic"), ("ation",
+    "ated"), ("ema", "ematous"),
+    ("oma", "omatous"), ("ure", "ured"), ("ement", "ed"), ("ment", "ed"), ("ening", "ened"), ("owing", "owed"),
+    ("emia", "emic"), ("plasia", "plastic"),
+    ("itis", "itic"), ("cy", "t"), ("sion", "sed"), ("ction", "cted"), ("ation", "ating"), ("y", "ied"),
+)  # fmt: skip
+"""Endings of nouns for findings, and of the words that say the same of an organ: `stenosis`, `stenotic`."""
+
+
+@functools.lru_cache(maxsize=4096)
+def adjectives_of(name: str) -> tuple[str, ...]:
+    """The adjectives of a finding that is one word."""
+    low = name.strip().lower()
+    if not low.isalpha():
+        return ()
+    return tuple(low.removesuffix(noun) + adjective for noun, adjective in _ADJECTIVES if low.endswith(noun))
 
 
 @functools.cache
-def cues() -> Cues:
-    """`lexicons/cues.yaml`."""
-    return msgspec.convert(_yaml("cues.yaml"), Cues)
+def broader() -> Mapping[str, frozenset[str]]:
+    """Keys of general words: the keys of the findings that they cover; `*` covers all."""
+    raw = msgspec.convert(read_yaml("broader.yaml"), dict[str, tuple[str, ...]])
+    return {
+        concept_key(name): frozenset(kind if kind == "*" else concept_key(kind) for kind in kinds)
+        for name, kinds in raw.items()
+    }
+
+
+@functools.cache
+def _kinds_of_image() -> Mapping[tuple[str, str], frozenset[str]]:
+    raw = msgspec.convert(read_yaml("kinds_of_image.yaml"), dict[str, dict[str, tuple[str, ...]]])
+    return {
+        (attribute, attribute_key(attribute, name)): frozenset(attribute_key(attribute, n) for n in names)
+        for attribute, group in raw.items()
+        for name, names in group.items()
+    }
+
+
+def attribute_keys(attribute: str, value: str) -> frozenset[str]:
+    """The key of an attribute's value, and those of the words that it falls under: light microscopy is microscopy."""
+    key = attribute_key(attribute, value)
+    return frozenset({key}) | _kinds_of_image().get((attribute, key), frozenset())
+
+
+@functools.cache
+def contents() -> Mapping[str, Mapping[str, str]]:
+    """Word, in small letters: the key of the place in which it is a finding, and the key of that."""
+    raw = msgspec.convert(read_yaml("contents.yaml"), dict[str, dict[str, str]])
+    return {
+        word: {place_key(place): concept_key(finding) for place, finding in pairs.items()}
+        for word, pairs in raw.items()
+    }
+
+
+@functools.cache
+def aliases() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """Key of a place: pairs of keys that name one finding where nothing but that place is shown."""
+    raw = msgspec.convert(read_yaml("aliases.yaml"), dict[str, dict[str, str]])
+    return {
+        place_key(place): tuple((concept_key(general), concept_key(specific)) for general, specific in pairs.items())
+        for place, pairs in raw.items()
+    }
+
+
+@functools.cache
+def terms_of(key: str) -> tuple[str, ...]:
+    """The synonyms of a finding."""
+    return tuple(term for term, known in _synonyms().items() if known == key)
+
+
+@functools.cache
+def predicates() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """Word, in small letters: the place of which it tells a finding, and the finding: heart, cardiomegaly."""
+    raw = msgspec.convert(read_yaml("predicates.yaml"), dict[str, dict[str, tuple[str, ...]]])
+    result: dict[str, list[tuple[str, str]]] = {}
+    for finding, places in raw.items():
+        for place, words in places.items():
+            for word in words:
+                result.setdefault(word, []).append((place_key(place), concept_key(finding)))
+    return {word: tuple(pairs) for word, pairs in result.items()}
 
 
 @functools.cache
 def _attributes() -> dict[str, dict[str, tuple[str, ...]]]:
-    return msgspec.convert(_yaml("attributes.yaml"), dict[str, dict[str, tuple[str, ...]]])
+    return msgspec.convert(read_yaml("attributes.yaml"), dict[str, dict[str, tuple[str, ...]]])
 
 
 @functools.cache
@@ -138,7 +229,7 @@ def _attribute_stems() -> dict[tuple[str, tuple[str, ...]], str]:
 @functools.cache
 def _synonyms() -> dict[str, str]:
     """Every clinical term: the key of its meaning."""
-    chapters = msgspec.convert(_yaml("findings.yaml"), dict[str, tuple[tuple[str, ...], ...]])
+    chapters = msgspec.convert(read_yaml("findings.yaml"), dict[str, tuple[tuple[str, ...], ...]])
     return {term: " ".join(stems(group[0])) for groups in chapters.values() for group in groups for term in group}
 
 
@@ -179,6 +270,15 @@ class Index:
             group.append(entry)
             group.sort(key=lambda known: -len(known[0]))
 
+    def entries(self) -> Iterator[tuple[tuple[str, ...], bool, Meaning]]:
+        """Every term: its stems, whether it is matched in capitals only, its meaning."""
+        for group in self._terms.values():
+            yield from group
+
+    def meaning_of(self, parts: tuple[str, ...]) -> Meaning | None:
+        """The first meaning of a term, by its stems."""
+        return next((meaning for known, _, meaning in self._terms.get(parts[0], ()) if known == parts), None)
+
     def found(self, tokens: Sequence[Token], words: tuple[str, ...]) -> Iterator[tuple[int, int, Meaning]]:
         """The terms in a text: first token, the token after the last, meaning. `words` are the stems of its tokens."""
         terms = self._terms
@@ -194,7 +294,8 @@ def _in_capitals(word: str) -> bool:
 
 
 @functools.cache
-def _general_index() -> Index:
+def general_index() -> Index:
+    """The terms of the lexicons: findings, modalities and views, places."""
     index = Index()
     for term, key in _synonyms().items():
         index.add(term, Meaning(CONCEPT, key))
@@ -202,6 +303,9 @@ def _general_index() -> Index:
         for standard, known in values.items():
             for term in known:
                 index.add(term, Meaning(ATTRIBUTE, standard, attribute))
+    for group in anatomy().places:
+        for term in group:
+            index.add(term, Meaning(PLACE, place_key(term)))
     return index
 
 
@@ -227,11 +331,15 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
     goes before the vocabulary of their source, and that before the general terms.
     """
     words = tuple(token.stem if token.kind in (WORD, NUMBER) else "\0" for token in tokens)
+    kept = [place for place, token in enumerate(tokens) if token.low not in _SIDES]
     candidates: dict[tuple[int, int], tuple[int, list[Meaning]]] = {}
-    for rank, index in enumerate((_general_index(), *indexes)):
-        for start, end, meaning in index.found(tokens, words):
+    for rank, index in enumerate((general_index(), *indexes)):
+        spans = index.found(tokens, words)
+        if len(kept) < len(tokens):
+            spans = itertools.chain(spans, _across_sides(index, tokens, words, kept))
+        for start, end, meaning in spans:
             known = candidates.get((start, end), (rank, []))[1]
-            candidates[start, end] = (rank, known if meaning in known else [*known, meaning])
+            candidates[start, end] = (rank, known if meaning in known else [meaning, *known])
     if not candidates:
         return ()
     taken: set[int] = set()
@@ -243,34 +351,17 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
     return tuple(sorted(found, key=lambda mention: mention.start))
 
 
+def _across_sides(
+    index: Index, tokens: Sequence[Token], words: tuple[str, ...], kept: Sequence[int]
+) -> Iterator[tuple[int, int, Meaning]]:
+    """Terms with a side within them: `fluid in the left pleural space`; the side is no part of the name."""
+    fewer = tuple(words[place] for place in kept)
+    for start, end, meaning in index.found([tokens[place] for place in kept], fewer):
+        first, last = kept[start], kept[end - 1]
+        if last - first > end - 1 - start:
+            yield first, last + 1, meaning
+
+
 def _preference(candidate: tuple[tuple[int, int], tuple[int, list[Meaning]]]) -> tuple[int, int, int]:
     (start, end), (rank, _) = candidate
     return start - end, -rank, start
-
-
-_CUE_KINDS: Final = ("before", "around", "hedges", "contrast", "verbs", "quantities", "complete", "invisible")
-
-
-@functools.cache
-def _cue_terms() -> Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]:
-    """First word, in small letters: the cues that begin with it and their kinds, longest first."""
-    result: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-    for kind in _CUE_KINDS:
-        for term in getattr(cues(), kind):
-            parts = tuple(token.low for token in tokenise(term) if token.kind != STOP)
-            result.setdefault(parts[0], []).append((parts, kind))
-    return {first: tuple(sorted(terms, key=lambda term: -len(term[0]))) for first, terms in result.items()}
-
-
-def find_cues(tokens: Sequence[Token], covered: frozenset[int]) -> dict[str, list[tuple[int, int]]]:
-    """Where cues stand, by kind, as spans of tokens; words within a mention are none."""
-    known = _cue_terms()
-    spans: dict[str, list[tuple[int, int]]] = {kind: [] for kind in _CUE_KINDS}
-    for place, token in enumerate(tokens):
-        if token.low not in known or place in covered:
-            continue
-        for parts, kind in known[token.low]:
-            free = not spans[kind] or spans[kind][-1][1] <= place
-            if free and (len(parts) == 1 or tuple(t.low for t in tokens[place : place + len(parts)]) == parts):
-                spans[kind].append((place, place + len(parts)))
-    return spans

@@ -6,39 +6,115 @@ from typing import ClassVar
 from curate.schema import Kind, Reason
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.counting import kinds_asked, total_of
-from curate.verify.lexicon import concept_key, cues
+from curate.verify.lexicon import broader, concept_key
+from curate.verify.measuring import measured_as, measures_of_draft
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
+from curate.verify.text import stem
+from curate.verify.units import Quantity, unit_of
 
 __all__ = ["Numbers"]
+
+_NUMBERED = frozenset({"image", "figure", "scan", "radiograph", "picture", "panel", "study", "view"})
+_FORMS = frozenset(
+    map(
+        stem,
+        (
+            "sentence",
+            "line",
+            "word",
+            "paragraph",
+            "phrase",
+            "caption",
+            "option",
+            "choice",
+            "answer",
+            "image",
+            "picture",
+            "radiograph",
+            "scan",
+            "study",
+            "examination",
+            "film",
+            "lung",
+            "eye",
+            "breast",
+            "kidney",
+            "side",
+        ),
+    )
+)
+_BEYOND = 3
+"""A bound like `at least` begins at most so many tokens before its number."""
 
 
 class Numbers(ReadingRule):
     """Image sizes, coordinates, counts, values: whatever the text counts or measures."""
 
     name: ClassVar[str] = "numbers"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where there is a number that is not part of a name."""
         if reading.verbatim:
             return NOT_APPLICABLE
-        applies = bool(reading.question.lists or reading.answer.lists)
+        applies = bool(reading.question.lists or reading.answer.lists) or reading.ask == "measure"
         for part in (reading.question, reading.answer):
             problem = _size_problem(reading, part) or _coordinate_problem(reading, part)
             if problem is not None:
                 return problem
-            if part is reading.answer and part.cues["quantities"]:
+            if part is reading.answer and part.cued("quantities"):
                 return no(Reason.NUMBER, "the text gives a vague quantity that no annotation states")
-            for place, number in part.numbers:
+            if part.numbers:
                 applies = True
-                start = part.tokens[place].start
-                if any(size.start <= start < size.end for size in part.sizes):
-                    continue
-                if part is reading.question:
-                    return no(Reason.NUMBER, f"the question holds the number {number:g}, which nothing asks for")
-                if not _explained(reading, part, place, number):
-                    return no(Reason.NUMBER, f"no annotation gives the number {number:g}")
+                problem = _numbers_problem(reading, part)
+                if problem is not None:
+                    return problem
+        if reading.ask == "measure":
+            return _measure_problem(reading)
         return None if applies else NOT_APPLICABLE
+
+
+def _numbers_problem(reading: Reading, part: Part) -> Verdict:
+    quantities = {quantity.place: quantity for quantity in part.quantities}
+    for place, number in part.numbers:
+        start = part.tokens[place].start
+        if any(size.start <= start < size.end for size in part.sizes) or _is_image_number(reading, part, place, number):
+            continue
+        if part is reading.question and _asks_form(part, place):
+            continue
+        if part is reading.question:
+            return no(Reason.NUMBER, f"the question holds the number {number:g}, which nothing asks for")
+        if _is_bound(part, place):
+            return no(Reason.NUMBER, "the text bounds a number in place of giving it")
+        quantity = quantities.get(place)
+        if not (_measured(reading, part, quantity) if quantity else _explained(reading, number)):
+            return no(Reason.NUMBER, f"no annotation gives the number {number:g}")
+    return None
+
+
+def _asks_form(part: Part, place: int) -> bool:
+    """True for a number that says how to answer: `in two sentences`, `pick one`."""
+    following = part.tokens[place + 1].stem if place + 1 < len(part.tokens) else ""
+    return part.tokens[place].low == "one" or following in _FORMS
+
+
+def _is_image_number(reading: Reading, part: Part, place: int, number: float) -> bool:
+    """True for the number of one of several images: `image 2`."""
+    images = len(reading.facts.assets)
+    following = {token.stem for token in part.tokens[place + 1 : place + 1 + _BEYOND]}
+    if images > 1 and number == images and not following.isdisjoint(_FORMS):
+        return True
+    return (
+        images > 1
+        and place > 0
+        and part.tokens[place - 1].stem in _NUMBERED
+        and number in range(1, len(reading.facts.assets) + 1)
+    )
+
+
+def _is_bound(part: Part, place: int) -> bool:
+    return any(0 <= place - end < _BEYOND or start == place + 1 for start, end in part.cued("bounds"))
 
 
 def _size_problem(reading: Reading, part: Part) -> Verdict:
@@ -60,29 +136,78 @@ def _coordinate_problem(reading: Reading, part: Part) -> Verdict:
 
 
 def _places(reading: Reading) -> Iterator[tuple[int, ...]]:
-    for annotation in reading.own:
+    in_passing = reading.ask not in ("locate", "point", "identify")
+    for annotation in reading.facts.annotations.values() if in_passing else reading.own:
         for place in (reading.facts.box(annotation), reading.facts.point(annotation)):
             if place is not None:
                 yield place
 
 
-def _explained(reading: Reading, part: Part, place: int, number: float) -> bool:
+def _measured(reading: Reading, part: Part, quantity: Quantity) -> bool:
+    """True where a quantity is the measure of what it is said of, or the value of a grade in its unit."""
+    measures = reading.facts.measures
+    key = quantity.key or concept_key(str(reading.asked.get("concept", "")))
+    if quantity.key is None and len({measure.key for measure in measures}) == 1:
+        key = measures[0].key
+    if any(
+        (measure.key == key or _is_kind(key, measure.key)) and measured_as(part, quantity, measure)
+        for measure in measures
+    ):
+        return True
+    return any(
+        annotation.value == quantity.value and unit_of(annotation.unit or "") == quantity.unit
+        for annotation in reading.own
+        if annotation.kind is Kind.GRADE and annotation.unit
+    )
+
+
+def _is_kind(key: str, general: str) -> bool:
+    """True where what is measured is called by a special name: the glioma, where tumors are measured."""
+    return key in broader().get(general, frozenset()) or key.endswith(f" {general}")
+
+
+def _measure_problem(reading: Reading) -> Verdict:
+    """A question about a measure is answered with it, in a unit where the source has one."""
+    key = concept_key(str(reading.asked.get("concept", "")))
+    measures = [measure for measure in measures_of_draft(reading) if measure.key == key]
+    if not measures:
+        return no(Reason.NUMBER, f"the draft names no measure of {key!r}")
+    answer = reading.answer
+    if any(measured_as(answer, quantity, measure) for quantity in answer.quantities for measure in measures):
+        return None
+    bare = {number for _, number in answer.numbers}
+    if any(measure.unit is None and measure.value in bare for measure in measures):
+        return None
+    return no(Reason.NUMBER, "the answer does not give the measure with its unit")
+
+
+def _explained(reading: Reading, number: float) -> bool:
+    """True for a number without a unit that is a count, a grade, or a measure without a unit."""
     label_set = str(reading.asked.get("label_set"))
-    counts: set[float] = set()
+    known: set[float] = set()
     if reading.ask in ("count", "count_total"):
-        known = [reading.facts.count(label_set, key) for key in kinds_asked(reading)]
-        counts = {float(count) for count in known if count is not None}
+        counts = [reading.facts.count(label_set, key) for key in kinds_asked(reading)]
         total = total_of(reading)
-        counts |= {float(total)} if total is not None else set()
-    after = part.tokens[place + 1].low if place + 1 < len(part.tokens) else ""
-    if after in cues().units or (after + "/") in part.text.lower():
-        return any(
-            annotation.value == number and (annotation.unit or "").lower().startswith(after)
-            for annotation in reading.own
-            if annotation.kind in (Kind.MEASUREMENT, Kind.GRADE)
-        )
-    values = {a.value for a in reading.own if a.kind in (Kind.GRADE, Kind.COUNT) and a.value is not None}
-    asked = concept_key(str(reading.asked.get("concept", "")))
+        known = {float(count) for count in (*counts, total) if count is not None}
+    known |= {a.value for a in reading.own if a.kind in (Kind.GRADE, Kind.COUNT) and a.value is not None}
     if reading.ask == "grade":
-        values = {a.value for a in reading.facts.grades.get(asked, ()) if a.value is not None}
-    return number in counts or number in values
+        asked = concept_key(str(reading.asked.get("concept", "")))
+        known = {a.value for a in reading.facts.grades.get(asked, ()) if a.value is not None}
+    if reading.ask == "measure":
+        known |= {measure.value for measure in measures_of_draft(reading) if measure.unit is None}
+    return number in known or _counts_rightly(reading, number)
+
+
+def _counts_rightly(reading: Reading, number: float) -> bool:
+    """True where each concept that the answer counts so often is there so often, by an exhaustive set."""
+    keys = {key for key, said in reading.answer.counted if said == number}
+    concept = reading.asked.get("concept")
+    if None in keys and isinstance(concept, str):
+        keys = keys - {None} | {concept_key(concept)}
+    if not keys or None in keys or reading.ask in ("count", "count_total", "grade", "measure"):
+        return False
+    return all(
+        any(reading.facts.count(label_set, key) == number for label_set in reading.facts.kinds)
+        for key in keys
+        if key is not None
+    )

@@ -15,13 +15,14 @@ __all__ = ["Boxes", "Points"]
 
 _BOXED = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON})
 _POINTED = frozenset({Kind.POINT})
-_BOX_NUMBERS, _POINT_NUMBERS = 4, 2
+_POINT_NUMBERS = 2
 
 
 class Boxes(ReadingRule):
     """A box in a text is that of an annotation, rounded outwards to whole pixels."""
 
     name: ClassVar[str] = "boxes"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for boxes or give one, and to any text with four numbers in brackets."""
@@ -31,8 +32,8 @@ class Boxes(ReadingRule):
             return _same_places(reading, _BOXED, reading.facts.box, Reason.BOX)
         if reading.ask == "identify":
             return _region(reading)
-        if any(len(numbers) == _BOX_NUMBERS for part in (reading.question, reading.answer) for numbers in part.lists):
-            return no(Reason.BOX, "a box stands where none was asked for")
+        if reading.ask != "point" and _has_stray_place(reading, _BOXED, reading.facts.box, _POINT_NUMBERS):
+            return no(Reason.BOX, "coordinates stand where none were asked for, and are not those of what is named")
         return NOT_APPLICABLE
 
 
@@ -40,6 +41,7 @@ class Points(ReadingRule):
     """A point in a text is the pixel in which an annotation's point lies."""
 
     name: ClassVar[str] = "points"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for points, and to any text with two numbers in brackets."""
@@ -47,9 +49,33 @@ class Points(ReadingRule):
             return NOT_APPLICABLE
         if reading.ask == "point":
             return _same_places(reading, _POINTED, reading.facts.point, Reason.POINT)
-        if any(len(numbers) == _POINT_NUMBERS for part in (reading.question, reading.answer) for numbers in part.lists):
+        if reading.ask not in ("locate", "identify") and any(
+            len(numbers) == _POINT_NUMBERS for part in (reading.question, reading.answer) for numbers in part.lists
+        ):
             return no(Reason.POINT, "a point stands where none was asked for")
         return NOT_APPLICABLE
+
+
+def _has_stray_place(
+    reading: Reading,
+    kinds: Collection[Kind],
+    place_of: Callable[[Annotation], tuple[int, ...] | None],
+    other: int,
+) -> bool:
+    """True unless each place in the answer is one of the only concept with places that it names."""
+    if any(len(numbers) != other for numbers in reading.question.lists):
+        return True
+    told = [numbers for numbers in reading.answer.lists if len(numbers) != other]
+    if not told:
+        return False
+    marked = [a for group in reading.facts.objects.values() for a in group if a.kind in kinds]
+    named = {key for a in marked if (key := concept_key(a.concept or "")) in reading.answer.concepts}
+    right = {place_of(a) for a in marked if concept_key(a.concept or "") in named}
+    return len(named) != 1 or any(tuple(map(int, place)) not in right or not _whole(place) for place in told)
+
+
+def _whole(place: tuple[float, ...]) -> bool:
+    return all(number.is_integer() for number in place)
 
 
 def _same_places(
@@ -76,9 +102,10 @@ def _same_places(
 
 
 def _region(reading: Reading) -> Verdict:
-    boxes = {reading.facts.box(annotation) for annotation in reading.own}
-    if reading.answer.lists or len(reading.question.lists) != 1 or len(reading.own) != 1:
-        return no(Reason.BOX, "the question must hold one region, of one annotation")
-    if tuple(int(number) for number in reading.question.lists[0]) not in boxes:
-        return no(Reason.BOX, "the region in the question is not the box of the annotation")
+    if reading.answer.lists or len(reading.question.lists) != 1:
+        return no(Reason.BOX, "the question must hold one region")
+    region = tuple(int(number) for number in reading.question.lists[0])
+    held = [annotation for annotation in reading.own if reading.facts.box(annotation) == region]
+    if not held or len({concept_key(annotation.concept or "") for annotation in held}) != 1:
+        return no(Reason.BOX, "the region in the question is not the box of one annotation")
     return None

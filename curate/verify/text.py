@@ -19,7 +19,7 @@ COMMA: Final = "comma"
 OTHER: Final = "other"
 
 _TOKEN: Final = re.compile(
-    r"(?P<number>(?<![\w.])(?:(?<=[\s\[(,])-)?\d+(?:\.\d+)?(?![\w]|\.\d))"
+    r"(?P<number>(?<![\w.])(?:(?<![^\s\[(,])-)?\d+(?:\.\d+)?(?![\w]|\.\d))"
     r"|(?P<word>[^\W_]+(?:['’][^\W\d_]+)?)"
     r"|(?P<stop>[.?!;:\n]+)"
     r"|(?P<comma>,)"
@@ -102,6 +102,6 @@ def is_acronym(word: str) -> bool:
 
 
 def _irregular() -> dict[str, str]:
-    from curate.verify.lexicon import plain_words
+    from curate.verify.common_words import plain_words
 
     return plain_words().irregular

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from curate.errors import RecipeError
-from curate.rows import Draft, Subject
+from curate.rows import Brief, Draft, Subject
 from curate.schema import Form, Kind, Origin, State, World
 from curate.tasks import make_task, task_names
 from curate.vocabulary import LabelNames
@@ -315,3 +315,12 @@ def test_an_unknown_task_and_an_unknown_setting_are_errors_of_the_recipe() -> No
         make_task("counting", {}, {})
     with pytest.raises(RecipeError, match=r"did you mean `max_objects`"):
         make_task("points", {"max_object": 3}, {})
+
+
+def test_the_form_of_coordinates_has_a_chinese_sentence_for_a_chinese_rewriting() -> None:
+    located = [draft for draft in s.drafts_of(s.smear("chinese", "elp")) if draft.task == "grounding"]
+    briefs = [msgspec.json.decode(draft.brief or "", type=Brief) for draft in located]
+    assert briefs
+    for brief in briefs:
+        assert brief.zh.keys() == {"form", "frame"} & set(brief.fixed)
+        assert all("像素" in words and "640" in words for words in brief.zh.values())

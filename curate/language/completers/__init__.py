@@ -1,0 +1,51 @@
+"""Completers: one small module per way to get requests answered. Plug-ins: entry point group `curate.completers`."""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from curate.card import convert_strictly
+from curate.errors import RecipeError
+from curate.language.base import Completer, CompleterOptions
+
+__all__ = ["BUILT_IN", "completer_class", "completer_names", "options_of"]
+
+BUILT_IN: Final[Mapping[str, str]] = {
+    "batchfile": "curate.language.completers.batchfile:BatchFile",
+    "openai": "curate.language.completers.openai:OpenAI",
+    "ray": "curate.language.completers.ray:RayData",
+    "replay": "curate.language.completers.replay:Replay",
+    "vllm": "curate.language.completers.vllm:InProcess",
+}
+"""Completer: where its class stands."""
+
+
+def completer_names() -> tuple[str, ...]:
+    """Every known completer, sorted."""
+    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group="curate.completers"))}))
+
+
+def completer_class(name: str) -> type[Completer]:
+    """The class of a completer.
+
+    Raises:
+        RecipeError: no completer is called so.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        found: type[Completer] = getattr(importlib.import_module(module), attribute)
+        return found
+    for point in entry_points(group="curate.completers", name=name):
+        loaded: type[Completer] = point.load()
+        return loaded
+    raise RecipeError(f"no completer is called {name!r}; known completers: {', '.join(completer_names())}")
+
+
+def options_of(name: str, options: Mapping[str, Any]) -> CompleterOptions:
+    """A completer's settings as the recipe gives them.
+
+    Raises:
+        RecipeError: no completer is called so, or it does not know one of the settings.
+    """
+    return convert_strictly(dict(options), completer_class(name).Options, f"completer {name}", RecipeError)

@@ -1,0 +1,398 @@
+"""rewrite: one bucket of distinct requests answered and judged, asked once more where that failed, and frozen."""
+
+import atexit
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import pyarrow as pa
+
+from curate import verify
+from curate.language.base import (
+    Answer,
+    Completer,
+    CompleterError,
+    Failure,
+    Outcome,
+    Request,
+    Trouble,
+    UnansweredError,
+)
+from curate.language.completers import completer_class, options_of
+from curate.language.requests import images_of
+from curate.language.rewriting import read_answer, repair_request
+from curate.rows import Brief, Draft, Message, Witness
+from curate.schema import REQUESTS, RESPONSES, Origin, Reason, Refusal, Unit, identity
+from curate.stages.asking import SLICES, config_of
+from curate.stages.base import Beat, Run, bucket_parts, stage_fingerprint
+from curate.stages.draft import digest_of_vocabulary, vocabulary_of
+from curate.stages.pictures import Pictures
+from curate.store.answers import StoredAnswer
+from curate.store.commit import PartWriter
+from curate.store.parquet import iter_tables
+from curate.store.part import WHOLE, Part, Sidecar
+from curate.tasks.wording import IMAGE_TOKEN
+
+__all__ = ["REQUESTS_PER_PART", "RewriteStage", "outlook", "parts_for", "rewrite_parts", "rewritten"]
+
+REQUESTS_PER_PART: Final = 8192
+"""About so many requests are one part: a tail of unfinished ones is short beside it, and a lost part is minutes."""
+
+_SYNC_EVERY: Final = 64
+"""Answers between two syncs of the store to the disk; a killed process loses none of them either way."""
+
+_REASONS: Final = {
+    Trouble.MODEL_REFUSED: Reason.MODEL_REFUSED,
+    Trouble.REQUEST_TOO_LONG: Reason.REQUEST_TOO_LONG,
+}
+
+
+class RewriteStage:
+    """Parts of the whole corpus, by the first digits of their requests' ids; none where the recipe rewrites nothing."""
+
+    name = "rewrite"
+    version = 1
+    tables: tuple[str, ...] = ("responses", "rejects")
+    after: tuple[str, ...] = ("scan", "read", "draft")
+    isolated = False
+
+    def parts(self, run: Run) -> list[Part]:
+        """A power of two of parts, so that each holds about `REQUESTS_PER_PART`."""
+        return rewrite_parts(run)
+
+    def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
+        """How many parts share the requests, the rules that judge the answers, and the words of a repair."""
+        rules: dict[str, Any] = {f"rule.{name}": version for name, version in verify.VERSIONS.items()}
+        config = {"parts": len(self.parts(run)), "lexicons": verify.lexicons_digest()} | config_of(run)
+        return stage_fingerprint(self, rules | config, ("pyarrow",))
+
+    def inputs(self, run: Run, part: Part) -> dict[str, str]:
+        """The bucket's requests, by slices of their ids, and the vocabularies that their answers are judged by."""
+        slices = _slices(part, len(self.parts(run)))
+        digests = [
+            (str(sidecar.part), digit, sidecar.statistics.get("requests", {}).get(digit))
+            for sidecar in _drafted(run)
+            for digit in slices
+        ]
+        named = [
+            digest_of_vocabulary(vocabulary_of(run, source)) for source in sorted(s.id for s in run.corpus.sources)
+        ]
+        vocabulary = identity(*named)
+        return {"requests": identity(*(field for digest in digests for field in digest)), "vocabulary": vocabulary}
+
+    def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
+        """Ask, judge, ask once more, and write what came of it.
+
+        Raises:
+            UnansweredError: a request got no answer that would stay; what was answered is in the store.
+        """
+        requests = _requests_of(run, part, len(self.parts(run)))
+        desk = _Desk(run, requests, beat)
+        rows: list[dict[str, Any]] = []
+        for asked, answer in desk.answers(asked.request for asked in requests.values()):
+            rows.append(desk.judged(requests[asked.request_id], asked, answer, attempt=1))
+        repairs = {repair.request.request_id: repair for repair in desk.repairs()}
+        for asked, answer in desk.answers(repair.request for repair in repairs.values()):
+            original = requests[repairs[asked.request_id].of]
+            rows.append(desk.judged(original, asked, answer, attempt=2))
+        desk.close()
+        _count(writer, requests, rows)
+        rows.sort(key=lambda row: (row["request_id"], row["attempt"]))
+        writer.write("responses", pa.Table.from_pylist(rows, schema=RESPONSES))
+        return self.inputs(run, part)
+
+
+def rewrite_parts(run: Run) -> list[Part]:
+    """The parts that share the requests of the corpus."""
+    if run.corpus.recipe.rewrite is None:
+        return []
+    return [Part("rewrite", WHOLE, bucket) for bucket in range(parts_for(_drafted(run)))]
+
+
+def parts_for(drafted: Iterable[Sidecar]) -> int:
+    """How many parts share the requests of all draft parts: a power of two."""
+    total = sum(sidecar.emitted.get("requests", 0) for sidecar in drafted)
+    return 1 << max(0, math.ceil(math.log2(max(total, 1) / REQUESTS_PER_PART)))
+
+
+def _drafted(run: Run) -> list[Sidecar]:
+    return [run.sidecars.need(part) for part in bucket_parts(run, "draft")]
+
+
+def _slices(part: Part, parts: int) -> list[str]:
+    """The first digits of the ids of a part's requests."""
+    bucket = part.bucket or 0
+    first = bucket * SLICES // parts
+    last = max(first + 1, (bucket + 1) * SLICES // parts)
+    return [f"{digit:x}" for digit in range(first, last)]
+
+
+def outlook(run: Run) -> tuple[int, int]:
+    """How many distinct first requests the committed drafts make, and how many of them have an answer in the store."""
+    ids: set[str] = set()
+    for sidecar in _drafted(run):
+        for table in iter_tables(run.out, sidecar.of("requests"), REQUESTS, ("request_id",)):
+            ids.update(table.column("request_id").to_pylist())
+    store = run.answer_store()
+    return len(ids), len(ids) - len(store.missing(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """The image that goes along with a request: its digest, its type, and the part that stored it."""
+
+    sha256: str
+    media_type: str
+    asset_id: str
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A distinct request with what its answers are judged by."""
+
+    request: Request
+    drafts: int
+    witness: str  # JSON of `rows.Witness`: ten times as large as an object, so only for as long as it is needed
+    picture: _Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """A second request, and the one whose answer was refused."""
+
+    request: Request
+    of: str
+
+
+def _requests_of(run: Run, part: Part, parts: int) -> dict[str, _Asked]:
+    """The distinct requests of a part; of several witnesses the one with the smallest draft."""
+    bits = parts.bit_length() - 1
+    rows: dict[str, tuple[dict[str, Any], Part]] = {}
+    drafts: Counter[str] = Counter()
+    digits = set(_slices(part, parts))
+    for sidecar in _drafted(run):
+        if digits.isdisjoint(sidecar.statistics.get("requests", {})):
+            continue
+        for table in iter_tables(run.out, sidecar.of("requests"), REQUESTS):
+            ids = table.column("request_id").to_pylist()
+            mine = [n for n, key in enumerate(ids) if int(key[:8], 16) >> (32 - bits) == (part.bucket or 0)]
+            for row in table.take(mine).to_pylist():
+                key, home = row["request_id"], Part("read", sidecar.source, sidecar.bucket)
+                drafts[key] += row["drafts"]
+                if key not in rows or row["draft_id"] < rows[key][0]["draft_id"]:
+                    rows[key] = (row, home)
+    return {key: _asked(*rows[key], drafts[key]) for key in sorted(rows)}
+
+
+def _asked(row: dict[str, Any], home: Part, drafts: int) -> _Asked:
+    picture = None
+    if row["image_sha256"] is not None:
+        picture = _Picture(row["image_sha256"], row["image_media_type"], row["image_asset_id"], home)
+    return _Asked(Request(row["request_id"], row["body"].encode()), drafts, row["witness"], picture)
+
+
+def rewritten(draft: Draft, text: str, finish_reason: str, mode: str, language: str) -> Draft | Refusal:
+    """A draft in the words of a model, or why its answer has none."""
+    written = read_answer(text, finish_reason, msgspec.json.decode(draft.brief or "", type=Brief), mode, language)
+    if isinstance(written, Refusal):
+        return written
+    messages = [
+        Message("user", IMAGE_TOKEN * len(draft.asset_ids) + written.question),
+        Message("assistant", written.answer),
+    ]
+    return msgspec.structs.replace(draft, messages=messages, origin=Origin.LLM, language=language)
+
+
+class _Desk:
+    """Where requests go out and answers are judged: one part's work with the store and the engine of this process."""
+
+    def __init__(self, run: Run, requests: dict[str, _Asked], beat: Beat) -> None:
+        rewrite, pack = run.corpus.recipe.rewrite, run.corpus.pack
+        assert rewrite is not None and pack is not None
+        self._run = run
+        self._rewrite = rewrite
+        self._pack = pack
+        self._requests = requests
+        self._beat = beat
+        self._store = run.answer_store()
+        seen = {asked.picture.sha256: asked.picture for asked in requests.values() if asked.picture is not None}
+        self._has_pictures = bool(seen)
+        self._pictures = Pictures(
+            run,
+            {sha256: (picture.part, picture.asset_id) for sha256, picture in seen.items()},
+            {sha256: picture.media_type for sha256, picture in seen.items()},
+        )
+        self._verifiers: dict[str, verify.Verifier] = {}
+        self._refused: dict[str, tuple[_Asked, str, Refusal]] = {}
+        self._troubles: Counter[Trouble] = Counter()
+        self._detail = ""
+
+    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[Request, StoredAnswer]]:
+        """Each request with its answer: those of the store first, the others as they come. Each is stored at once."""
+        missing: dict[str, Request] = {}
+        for asked in requests:
+            stored = self._store.get(asked.request_id)
+            if stored is None:
+                missing[asked.request_id] = asked
+            else:
+                yield asked, stored
+        if missing:
+            yield from self._answered(missing)
+
+    def _answered(self, missing: dict[str, Request]) -> Iterator[tuple[Request, StoredAnswer]]:
+        """What the engine says now. What is only in trouble is left out."""
+        name = self._rewrite.completer.name
+        where = str(completer_class(name).place(self._options()))
+        waiting = set(missing)
+        stored = 0
+        for outcome in self._engine().complete(self._ordered(missing), self._pictures.get):
+            if outcome.request_id not in waiting:
+                raise CompleterError(f"the completer {name} answered what it was not asked, or twice; it has a fault")
+            waiting.remove(outcome.request_id)
+            kept = _kept(outcome, where)
+            if kept is None:
+                assert isinstance(outcome, Failure)
+                self._troubles[outcome.trouble] += 1
+                self._detail = self._detail or outcome.detail
+                continue
+            stored += 1
+            self._store.add([kept], sync=stored % _SYNC_EVERY == 0)
+            first = self._store.get(kept.request_id)  # somebody else's, where theirs was stored before
+            self._beat(kept.request_id)
+            yield missing[kept.request_id], first or kept
+        if stored % _SYNC_EVERY:
+            self._store.add([])
+        if waiting:
+            raise CompleterError(f"the completer {name} said nothing of {len(waiting):,} requests; it has a fault")
+
+    def _ordered(self, missing: dict[str, Request]) -> list[Request]:
+        """By id, or by where their images lie, so that each group of a file is read once."""
+        requests = list(missing.values())
+        if not self._has_pictures:
+            return requests
+        places = {
+            asked.request_id: [self._pictures.place(sha256) for sha256 in images_of(msgspec.json.decode(asked.body))]
+            for asked in requests
+        }
+        return sorted(requests, key=lambda asked: places[asked.request_id])
+
+    def _engine(self) -> Completer:
+        """The engine of this process, started when it is first needed."""
+        name = self._rewrite.completer.name
+        if name not in self._run.engines:
+            engine = completer_class(name)(self._rewrite.model, self._rewrite.revision, self._options())
+            atexit.register(engine.close)
+            self._run.engines[name] = engine
+        return self._run.engines[name]
+
+    def _options(self) -> Any:
+        return options_of(self._rewrite.completer.name, self._rewrite.completer.options)
+
+    def judged(self, of: _Asked, asked: Request, answer: StoredAnswer, *, attempt: Literal[1, 2]) -> dict[str, Any]:
+        """The row of an answer; the first one that is refused is kept for its repair."""
+        problem = self._problem(of, answer)
+        if problem is not None and attempt == 1 and answer.text is not None:
+            self._refused[of.request.request_id] = (of, answer.text, problem)
+        return {
+            "request_id": of.request.request_id,
+            "attempt": attempt,
+            "response_id": asked.request_id,
+            "text": answer.text,
+            "finish_reason": answer.finish_reason,
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "model": answer.model,
+            "engine": answer.engine,
+            "where": answer.where,
+            "verdict": "accepted" if problem is None else "refused",
+            "reason": None if problem is None else str(problem.reason),
+            "detail": None if problem is None else problem.detail,
+        }
+
+    def _problem(self, of: _Asked, answer: StoredAnswer) -> Refusal | None:
+        if answer.text is None:
+            return Refusal(_REASONS[Trouble(answer.trouble or "")], answer.detail)
+        witness = msgspec.json.decode(of.witness, type=Witness)
+        draft = rewritten(
+            witness.draft, answer.text, answer.finish_reason or "", self._rewrite.mode, self._rewrite.language
+        )
+        if isinstance(draft, Refusal):
+            return draft
+        refusal = self._refusal(draft, witness)
+        if refusal is not None and self._rewrite.mode == "slots" and self._refusal(witness.draft, witness) is not None:
+            return None  # of this draft not even the template holds: it proves nothing against what serves all others
+        return refusal
+
+    def _refusal(self, draft: Draft, witness: Witness) -> Refusal | None:
+        return self._verifier(draft.source).verify(draft, witness.assets, witness.annotations).refusal
+
+    def _verifier(self, source: str) -> verify.Verifier:
+        if source not in self._verifiers:
+            self._verifiers[source] = verify.Verifier(vocabulary_of(self._run, source))
+        return self._verifiers[source]
+
+    def repairs(self) -> Iterator[_Repair]:
+        """One further request for each first answer that was refused, by the id of the first."""
+        for key in sorted(self._refused):
+            of, text, problem = self._refused[key]
+            yield _Repair(repair_request(of.request, text, problem, self._pack), key)
+
+    def close(self) -> None:
+        """Say so where the part cannot be built this time.
+
+        Raises:
+            UnansweredError: a request got no answer that would stay.
+        """
+        if self._troubles:
+            raise UnansweredError(self._troubles, self._detail)
+
+
+def _kept(outcome: Outcome, where: str) -> StoredAnswer | None:
+    """What the store keeps of an outcome; null where asking again may help."""
+    if isinstance(outcome, Answer):
+        return StoredAnswer(
+            request_id=outcome.request_id,
+            text=outcome.text,
+            finish_reason=outcome.finish_reason,
+            prompt_tokens=outcome.prompt_tokens,
+            completion_tokens=outcome.completion_tokens,
+            model=outcome.model,
+            engine=outcome.engine,
+            where=where,
+        )
+    if not outcome.trouble.is_definitive:
+        return None
+    return StoredAnswer(request_id=outcome.request_id, trouble=str(outcome.trouble), detail=outcome.detail, where=where)
+
+
+def _count(writer: PartWriter, requests: dict[str, _Asked], rows: list[dict[str, Any]]) -> None:
+    """The ledger: every answer, and what became of every request."""
+    last: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        last[row["request_id"]] = row if row["attempt"] == 2 else last.get(row["request_id"], row)
+        writer.saw(Unit.ANSWER)
+        if row["verdict"] == "accepted":
+            writer.used(Unit.ANSWER)
+    for row in sorted(rows, key=lambda row: (row["request_id"], row["attempt"])):
+        if row["verdict"] == "refused":
+            refusal = Refusal(Reason(row["reason"]), row["detail"] or "")
+            writer.refuse(Unit.ANSWER, row["request_id"], refusal, locator=f"attempt {row['attempt']}")
+    for key in requests:
+        writer.saw(Unit.REQUEST)
+        if last[key]["verdict"] == "accepted":
+            writer.used(Unit.REQUEST)
+        else:
+            writer.refuse(Unit.REQUEST, key, Refusal(Reason(last[key]["reason"]), last[key]["detail"] or ""))
+    accepted = [key for key in requests if last[key]["verdict"] == "accepted"]
+    writer.statistics = {
+        "drafts": sum(asked.drafts for asked in requests.values()),
+        "drafts_served": sum(requests[key].drafts for key in accepted),
+        "requests": len(requests),
+        "answers": len(rows),
+        "prompt_tokens": sum(row["prompt_tokens"] or 0 for row in rows),
+        "completion_tokens": sum(row["completion_tokens"] or 0 for row in rows),
+    }

@@ -1,0 +1,166 @@
+"""Comparisons with an earlier image need one, and say what became of the finding."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Final
+
+from curate.schema import Kind, Reason, State
+from curate.verify.base import NOT_APPLICABLE
+from curate.verify.lexicon import CONCEPT, concept_key
+from curate.verify.measuring import measured_as
+from curate.verify.reading import Part, Reading
+from curate.verify.rules import ReadingRule, Verdict, no
+from curate.verify.text import stem
+
+__all__ = ["Comparison"]
+
+_KINDS: Final = ("new", "gone", "same", "more", "less", "compared")
+_NEAR: Final = 5
+"""A value is of the image that is named at most so many tokens behind it."""
+_CHANGED: Final = stem("changed")
+_KINDS_SET: Final = frozenset(_KINDS)
+_CHANGE: Final = {
+    "new": (State.ABSENT, State.PRESENT),
+    "gone": (State.PRESENT, State.ABSENT),
+}
+
+
+class Comparison(ReadingRule):
+    """`New`, `resolved`, `unchanged`, `increased`: only of two images of one patient, and as their annotations say."""
+
+    name: ClassVar[str] = "comparison"
+
+    def judge(self, reading: Reading) -> Verdict:
+        """Applies where the text compares, or was asked to."""
+        if reading.verbatim:
+            return NOT_APPLICABLE
+        told = any(
+            not _KINDS_SET.isdisjoint(part.cues) and any(map(part.cued, _KINDS))
+            for part in (reading.question, reading.answer)
+        )
+        if not told and reading.ask != "compare":
+            return NOT_APPLICABLE
+        if not reading.facts.has_prior:
+            return no(Reason.COMPARISON, "the text compares, there is no earlier image of this patient")
+        if reading.ask != "compare":
+            return no(Reason.COMPARISON, "the text compares, nothing asks for it")
+        return _compared(reading)
+
+
+def _compared(reading: Reading) -> Verdict:
+    key = concept_key(str(reading.asked.get("concept")))
+    states = [reading.facts.of(asset).state(key) for asset in reading.facts.assets]
+    measured = _change(reading, key) is not None
+    if len(states) != 2 or (not measured and any(state not in (State.PRESENT, State.ABSENT) for state in states)):
+        return no(Reason.COMPARISON, "the state of the finding is not known of both images")
+    right = (states[0], states[1])
+    told = 0
+    for kind in _KINDS[:-1]:
+        if not reading.answer.cued(kind):
+            continue
+        told += 1
+        if not _holds(reading, reading.answer, kind, key, right):
+            return no(Reason.COMPARISON, f"the text says {kind}, the annotations do not")
+    for image, said in _said_of_images(reading, key):
+        told += 1
+        if said is not right[image]:
+            return no(Reason.COMPARISON, "the text says of one image what its annotations do not")
+    if _out_of_order(reading, key):
+        return no(Reason.COMPARISON, "the values of the two images stand in the wrong order")
+    if not told and len(reading.answer.quantities) > 1:
+        told = 1  # the rule of numbers judges the values themselves
+    if reading.yes is not None:
+        wanted = _wanted(reading, key, right)
+        if wanted is not None and reading.yes is not wanted:
+            return no(Reason.COMPARISON, "the answer says yes where it is no, or no where it is yes")
+        told += wanted is not None
+    if not told:
+        return no(Reason.COMPARISON, "the answer does not compare")
+    return None
+
+
+def _wanted(reading: Reading, key: str, right: tuple[State | None, State | None]) -> bool | None:
+    """What a closed question about a change is to be answered with; None where it is not understood."""
+    kinds = [kind for kind in _KINDS[:-1] if reading.question.cued(kind)]
+    if len(kinds) == 1:
+        return _holds(reading, reading.question, kinds[0], key, right)
+    if kinds:
+        return None
+    if any(token.stem == _CHANGED for token in reading.question.tokens):
+        return right[0] is not right[1] or _change(reading, key) not in (None, 0.0)
+    said = {(image, state) for image, named, state in reading.question.statements if named in (key, None)}
+    if len(said) == 1:
+        image, state = said.pop()
+        return right[image] is state
+    return None
+
+
+def _holds(reading: Reading, part: Part, kind: str, key: str, right: tuple[State | None, State | None]) -> bool:
+    """True where a text that says `new`, `gone`, ... is right; `no new effusion` says that it is not so."""
+    denied = any(
+        claim.state is State.ABSENT
+        and claim.mention.key(CONCEPT) == key
+        and key not in {k for _, k, _ in part.statements}
+        for claim in part.claims
+    ) or State.ABSENT in (*part.bare, *part.stray)
+    if kind == "new" and denied:
+        return right != _CHANGE["new"]
+    if kind in _CHANGE:
+        return right == _CHANGE[kind]
+    if kind == "same":
+        return right[0] is right[1] and (right[0] is State.ABSENT) == denied and _change(reading, key) in (None, 0.0)
+    change = _change(reading, key)
+    return change is not None and not denied and (change > 0 if kind == "more" else change < 0)
+
+
+def _change(reading: Reading, key: str) -> float | None:
+    """By how much the one number of each image that the source gives of a finding grew; None where it gives none."""
+    numbers = []
+    for asset in reading.facts.assets:
+        values = {
+            annotation.value
+            for annotation in reading.own
+            if annotation.asset_id == asset.asset_id
+            and annotation.kind in (Kind.COUNT, Kind.MEASUREMENT, Kind.GRADE)
+            and concept_key(annotation.concept or "") == key
+            and annotation.value is not None
+        }
+        if len(values) != 1:
+            return None
+        numbers.append(values.pop())
+    return numbers[1] - numbers[0] if len(numbers) == 2 else None
+
+
+def _out_of_order(reading: Reading, key: str) -> bool:
+    """True where a value is told of the image that it is not of: `from 4 mm to 9 mm`, `9 mm now`."""
+    part = reading.answer
+    for quantity in part.quantities:
+        before = part.tokens[quantity.place - 1].low if quantity.place else ""
+        near = {
+            number
+            for kind, number in (("earlier", 0), ("later", 1))
+            for start, _ in part.cued(kind)
+            if 0 < start - quantity.place <= _NEAR
+        }
+        image = {"from": 0, "to": 1}.get(before, near.pop() if len(near) == 1 else None)
+        if image is None or len(reading.facts.assets) != 2:
+            continue
+        of_image = reading.facts.assets[image].asset_id
+        measures = [
+            m
+            for m in reading.facts.measures
+            if m.key == key and reading.facts.annotations[m.annotation_id].asset_id == of_image
+        ]
+        if measures and not any(measured_as(part, quantity, measure) for measure in measures):
+            return True
+    return False
+
+
+def _said_of_images(reading: Reading, key: str) -> Iterator[tuple[int, State]]:
+    """What the answer says of each image by itself."""
+    for image, named, state in reading.answer.statements:
+        if named in (key, None):
+            yield image, state
+    if reading.chinese:
+        for claim in reading.answer.claims:
+            if claim.mention.key(CONCEPT) == key and claim.image is not None:
+                yield claim.image, claim.state

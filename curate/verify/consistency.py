@@ -1,0 +1,144 @@
+"""The answer is one to its question, is whole, speaks of the image, and does not contradict itself."""
+
+import functools
+import re
+from typing import ClassVar, Final
+
+from curate.schema import Reason, State
+from curate.verify.base import NOT_APPLICABLE
+from curate.verify.lexicon import CONCEPT
+from curate.verify.reading import Part, Reading
+from curate.verify.rules import ReadingRule, Verdict, no
+
+__all__ = ["Consistency"]
+
+_REMAINS: Final = re.compile(
+    r"^\s*(?:[>*+•]|-(?!\d)|#{1,6})\s|\banswer\W*\"\s*:|```|\*\*|^#{1,6}\s|</?\w+[^>]*>|\"\s*:\s*[\"\[{]|^\s*[{}]|[{}]\s*$|<\||\|>|\\n|\\u[0-9a-f]{4}|^\s*(?:user|assistant|system|human|question|answer|q|a)\s*[:：]"
+    r"|[\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffd]|[\x00-\x08\x0b\x0c\x0e-\x1f]|\{\w+\}",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Marks of Markdown, HTML, JSON, chat templates and roles, and characters that nobody sees."""
+_PAGE: Final = re.compile(r"^\s*(?:[>*+•]|-(?!\d)|#{1,6})\s|```|\*\*|<\w+>", re.MULTILINE)
+_NUMBERED: Final = re.compile(r"\s*\d+[.)]\s+\S")
+_HANGING: Final = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "nor",
+        "of",
+        "in",
+        "on",
+        "at",
+        "with",
+        "without",
+        "to",
+        "for",
+        "from",
+        "by",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "has",
+        "have",
+        "that",
+        "which",
+        "this",
+        "these",
+        "no",
+        "not",
+        "as",
+        "than",
+        "if",
+        "while",
+        "because",
+        "there",
+        "it",
+        "shows",
+        "show",
+        "showing",
+        "including",
+        "such",
+        "due",
+        "near",
+        "between",
+    ]
+)
+_WHOLE: Final = re.compile(r"[.!?。！？;；:：)\]）」”\"'…]\s*$")
+_ELLIPSIS: Final = re.compile(r"(?:\.\.\.|…)\s*$")
+_LONG: Final = 5
+"""An answer of so many words is a sentence, which has an end."""
+
+
+class Consistency(ReadingRule):
+    """No remains of a prompt, no talk about the task, no broken end, no yes and no of one thing."""
+
+    name: ClassVar[str] = "consistency"
+
+    def judge(self, reading: Reading) -> Verdict:
+        """Applies to what a model wrote."""
+        if reading.verbatim:
+            return NOT_APPLICABLE
+        for part, text in zip((reading.question, reading.answer), reading.prose, strict=True):
+            if any(part is reading.answer or not _is_task(part, start) for start, _ in part.cued("meta")):
+                return no(Reason.CONSISTENCY, "the text speaks of the task in place of the image")
+            if _has_remains(part.text if reading.choice else text) or (
+                reading.choice and part is reading.answer and _PAGE.search(text)
+            ):
+                return no(Reason.CONSISTENCY, "the text holds marks that are no text")
+            if not reading.chinese and reading.choice is None and _is_broken(part, text):
+                return no(Reason.CONSISTENCY, "the text breaks off")
+        if reading.choice is not None and reading.answer.tokens and reading.answer.tokens[-1].low in _HANGING:
+            return no(Reason.CONSISTENCY, "the answer breaks off")
+        if _NUMBERED.match(reading.answer.text) and reading.choice is None:
+            return no(Reason.CONSISTENCY, "the answer is an item of a list")
+        if _ELLIPSIS.search(reading.prose[1]) or (reading.chinese and _breaks_off_in_chinese(reading)):
+            return no(Reason.CONSISTENCY, "the answer breaks off")
+        if "?" in reading.answer.text or "？" in reading.answer.text:
+            return no(Reason.CONSISTENCY, "the answer asks")
+        return _contradiction(reading)
+
+
+@functools.lru_cache(maxsize=8192)
+def _has_remains(text: str) -> bool:
+    return _REMAINS.search(text) is not None
+
+
+def _is_task(part: Part, place: int) -> bool:
+    """True for a word with which a question may speak of what is marked: `how many nodules are annotated`."""
+    return part.tokens[place].low.startswith("annotat") or part.tokens[place].low in ("caption", "draft")
+
+
+def _is_broken(part: Part, text: str) -> bool:
+    stripped = text.rstrip()
+    if not stripped or _WHOLE.search(stripped):
+        return False
+    last = part.tokens[-1].low if part.tokens else ""
+    if last in _HANGING or stripped.endswith((",", "-", "–", "(", "[")):
+        return True
+    return len(stripped.split()) >= _LONG or any(token.raw == "." for token in part.tokens)
+
+
+def _breaks_off_in_chinese(reading: Reading) -> bool:
+    stripped = reading.prose[1].rstrip()
+    if stripped.endswith(("，", "、", "（", ",", "的", "和", "及", "与", "或")):
+        return True
+    return bool(stripped) and not _WHOLE.search(stripped) and len(reading.answer.tokens) >= _LONG
+
+
+def _contradiction(reading: Reading) -> Verdict:
+    """Two statements about one finding, of which one says yes and the other no."""
+    said: dict[tuple[str, int | None], State] = {}
+    for claim in reading.answer.claims:
+        key = claim.mention.key(CONCEPT)
+        if key is None:
+            continue
+        if said.setdefault((key, claim.image), claim.state) is not claim.state:
+            return no(Reason.CONSISTENCY, f"the answer says two things of {key!r}")
+    return None

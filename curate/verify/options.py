@@ -1,0 +1,170 @@
+"""The options of a question: one is true, the others are known to be false, and the answer takes the true one."""
+
+from typing import Any, ClassVar, Final
+
+from curate.schema import Reason, State
+from curate.verify.base import NOT_APPLICABLE
+from curate.verify.counting import kinds_asked, total_of
+from curate.verify.lexicon import ATTRIBUTE, VALUE, attribute_key, concept_key
+from curate.verify.measuring import measured_as, measures_asked
+from curate.verify.part import SIDES, Part
+from curate.verify.reading import Reading, words_of
+from curate.verify.rules import ReadingRule, Verdict, no
+from curate.verify.text import normal, stems
+
+__all__ = ["Options"]
+
+_STATES: Final = {
+    "yes": State.PRESENT, "present": State.PRESENT, "true": State.PRESENT, "no": State.ABSENT, "absent": State.ABSENT,
+    "false": State.ABSENT, "not present": State.ABSENT, "uncertain": State.UNCERTAIN, "possible": State.UNCERTAIN,
+    "equivocal": State.UNCERTAIN, "indeterminate": State.UNCERTAIN, "possibly present": State.UNCERTAIN,
+    "cannot be determined": State.UNCERTAIN, "是": State.PRESENT, "有": State.PRESENT, "否": State.ABSENT, "无":
+    State.ABSENT,
+    "没有": State.ABSENT, "存在": State.PRESENT, "不存在": State.ABSENT, "不确定": State.UNCERTAIN,
+    "可疑": State.UNCERTAIN,
+}  # fmt: skip
+_NONE: Final = frozenset(
+    {"none of the above", "none of these", "none", "none of them", "以上都不是", "以上均不是", "都不是"}
+)
+_ALL: Final = frozenset({"all of the above", "all of these", "以上都是", "以上均是"})
+
+
+class Options(ReadingRule):
+    """One option is true, none of the others may be, and the answer is that option, by letter and text."""
+
+    name: ClassVar[str] = "options"
+
+    def judge(self, reading: Reading) -> Verdict:
+        """Applies to questions that offer options."""
+        choice = reading.choice
+        if choice is None:
+            return NOT_APPLICABLE
+        if choice.problem:
+            return no(Reason.OPTION, choice.problem)
+        names = [normal(option) or option.strip() for option in choice.options]
+        keys = [" ".join(stems(option)) or option.strip() for option in choice.options]
+        if len({name.casefold() for name in names}) < len(names) or len(set(keys)) < len(keys):
+            return no(Reason.OPTION, "two options are the same")
+        if any(name in _ALL for name in names):
+            return no(Reason.OPTION, "an option stands for all the others")
+        if any(
+            not _same(words_of(reading, told), option)
+            for told, option in zip(choice.offered, choice.options, strict=False)
+        ):
+            return no(Reason.OPTION, "the question words an option as another one")
+        true = _truths(reading, names)
+        if None in true:
+            return no(Reason.OPTION, "of an option the annotations do not say whether it is true")
+        if true.count(True) != 1:
+            return no(Reason.OPTION, f"{true.count(True)} options are true, there must be one")
+        if choice.picked is None or not true[choice.picked]:
+            return no(Reason.OPTION, "the answer is not the option that is true")
+        if reading.answer.stray or (reading.answer.turned and not reading.answer.claims):
+            return no(Reason.OPTION, "the answer denies or doubts the option that it takes")
+        return None
+
+
+def _same(told: Part, option: str) -> bool:
+    """True where an option in another language means what it should."""
+    if told.strange:
+        return False
+    keys = {meaning.key for mention in told.mentions for meaning in mention.meanings}
+    keys |= {side for _, side in told.sides} | {f"{number:g}" for _, number in told.numbers}
+    wanted = {concept_key(option), normal(option), " ".join(stems(option))}
+    wanted |= {attribute_key(name, option) for name in ("modality", "view", "anatomy", "laterality")}
+    state = _STATES.get(normal(option))
+    return not keys.isdisjoint(wanted) or (state is not None and _STATES.get(told.text.strip()) is state)
+
+
+def _truths(reading: Reading, names: list[str]) -> list[bool | None]:
+    choice = reading.choice
+    if choice is None:
+        return []
+    true = [
+        None if name in _NONE else _truth(reading, choice.of, option)
+        for option, name in zip(choice.options, names, strict=True)
+    ]
+    if reading.asked.get("state") == "absent":
+        true = [None if each is None else not each for each in true]
+    rest = [each for each, name in zip(true, names, strict=True) if name not in _NONE]
+    none_of = None if None in rest else not any(rest)
+    return [none_of if name in _NONE else each for each, name in zip(true, names, strict=True)]
+
+
+def _truth(reading: Reading, of: str, option: str) -> bool | None:
+    """Whether an option holds; None where the annotations do not say."""
+    part = words_of(reading, option)
+    if of in ("presence", "attribute_is"):
+        return _is_state(reading, option)
+    if of in ("class", "findings", "caption"):
+        return _is_found(reading, part)
+    if of == "identify":
+        keys = {concept_key(a.concept) for a in reading.own if a.concept}
+        return part.concepts <= keys if part.concepts and keys else None
+    if of == "attribute":
+        return _is_attribute(reading, part, option)
+    if of in ("count", "count_total"):
+        return _is_count(reading, part)
+    if of == "grade":
+        return _is_grade(reading, part, option)
+    if of == "measure":
+        return _is_measure(reading, part)
+    return None
+
+
+def _is_state(reading: Reading, option: str) -> bool | None:
+    said = _STATES.get(normal(option) or option.strip())
+    known = reading.facts.state(concept_key(str(reading.asked.get("concept"))))
+    return None if said is None or known is None or known is State.NOT_STATED else said is known
+
+
+def _is_found(reading: Reading, part: Part) -> bool | None:
+    states: set[Any] = {reading.facts.state(key) for key in part.concepts}
+    if not states or part.strange:
+        return None
+    if State.ABSENT in states:
+        return False
+    return True if states == {State.PRESENT} else None
+
+
+def _is_attribute(reading: Reading, part: Part, option: str) -> bool | None:
+    name = str(reading.asked.get("attribute"))
+    if name == "laterality":
+        true = {str(asset.laterality) for asset in reading.facts.assets if asset.laterality}
+        said = {side for _, side in part.sides} or {SIDES[word] for word in normal(option).split() if word in SIDES}
+        return said == true if said and len(true) == 1 else None
+    known = reading.facts.attributes.get(name, set())
+    if not known:
+        return None
+    said = {m.key for mention in part.mentions for m in mention.meanings if m.kind == ATTRIBUTE and m.of == name}
+    return bool((said or {attribute_key(name, option)}) & known)
+
+
+def _is_count(reading: Reading, part: Part) -> bool | None:
+    total = total_of(reading)
+    known = [reading.facts.count(str(reading.asked.get("label_set")), key) for key in kinds_asked(reading)]
+    true = total if reading.choice is not None and reading.choice.of == "count_total" else known[0] if known else None
+    said = {number for _, number in part.numbers} or {0.0 for _ in part.stray[:1]}
+    return None if true is None or len(said) != 1 else said == {float(true)}
+
+
+def _is_grade(reading: Reading, part: Part, option: str) -> bool | None:
+    key = concept_key(str(reading.asked.get("concept")))
+    grades = reading.facts.grades.get(key, [])
+    if not grades:
+        return None
+    spoken = {m.key for mention in part.mentions for m in mention.meanings if m.kind == VALUE and m.of == key}
+    said = next(iter(spoken)) if len(spoken) == 1 else " ".join(stems(option))
+    numbers = {number for _, number in part.numbers}
+    held = [
+        said in {" ".join(stems(word)) for word in (grade.text, grade.label) if word} or grade.value in numbers
+        for grade in grades
+    ]
+    return held[0] if len(set(held)) == 1 else None
+
+
+def _is_measure(reading: Reading, part: Part) -> bool | None:
+    if len(part.quantities) != 1:
+        return None
+    measures = measures_asked(reading)
+    return any(measured_as(part, part.quantities[0], measure) for measure in measures) if measures else None

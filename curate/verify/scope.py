@@ -1,0 +1,306 @@
+"""What cues govern within the clauses of an English text: claims about mentions, and statements that name none."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from curate.schema import State
+from curate.verify.clauses import Clauses
+from curate.verify.cue_words import POLARITY, cues
+from curate.verify.lexicon import ATTRIBUTE, Mention
+from curate.verify.part import Claim
+from curate.verify.statements import IMAGES, NOT, Text, bare, bare_and_stray, is_said, statements_of
+from curate.verify.text import NUMBER, WORD, Token
+
+__all__ = ["Said", "read_claims"]
+
+_ARTICLES: Final = frozenset({"a", "an", "the", "any", "evidence", "signs", "sign", "of", "for", "single", "one"})
+_FILLERS: Final = frozenset({"a", "an", "the", "in", "by", "as", "view", "this", "made", "taken"})
+_WITHIN: Final = frozenset(
+    {
+        "in",
+        "within",
+        "on",
+        "at",
+        "near",
+        "inside",
+        "behind",
+        "with",
+        "from",
+        "by",
+        "as",
+        "along",
+        "into",
+        "upon",
+        "to",
+        "below",
+        "above",
+    }
+)
+_QUESTION_WORDS: Final = frozenset({"whether", "if", "raise", "query", "queried", "questioned"})
+_EVIDENCE: Final = frozenset(
+    {"evidenc", "sign", "indication", "finding", "featur", "suggestion", "proof", "correlat", "appearanc"}
+)
+_LEADS_ON: Final = frozenset({"for", "of", "to", "at", "whether", "exclude", "out"})
+"""Last words of a doubt that is about what follows: `equivocal for A`."""
+_NEGATED_HEDGE: Final = 5
+"""A denial at most so many tokens before a hedge denies it: `no finding suspicious for`."""
+_SHORT: Final = 4
+
+
+class Said(msgspec.Struct, frozen=True):
+    """The claims of a text, see the fields of `Part` of these names."""
+
+    claims: tuple[Claim, ...]
+    bare: tuple[State, ...]
+    ellipses: tuple[State, ...]
+    stray: tuple[State, ...]
+    turned: bool
+    statements: tuple[tuple[int, str | None, State], ...] = ()
+
+
+def read_claims(
+    tokens: Sequence[Token],
+    found: Sequence[Mention],
+    spans: Mapping[str, Sequence[tuple[int, int]]],
+    clauses: Clauses,
+) -> Said:
+    """What a text says of each of its mentions: present, absent or uncertain, and what it says without naming any."""
+    cued = any(spans[kind] for kind in POLARITY)
+    if not cued:
+        plain = tuple(
+            Claim(mention, State.ABSENT if _zero(tokens, mention) else State.PRESENT, _image(mention, spans, clauses))
+            for mention in found
+        )
+        text = Text(tokens, found, spans, clauses, frozenset())
+        return Said(plain, *bare(text, {}, {}), (), False, tuple(statements_of(text, plain, ())))
+    text = Text(tokens, found, spans, clauses, frozenset(start for start, _ in spans["before"]))
+    turns: dict[int, int] = {}
+    doubts: set[int] = set()
+    stray: list[tuple[int, State]] = []
+    _deny(text, turns, stray)
+    denied = {start for kind in ("before", "around") for start, _ in spans[kind]}
+    _doubt(text, denied, doubts, stray)
+    claims = []
+    for mention in found:
+        if mention.start in doubts and is_said(mention):
+            state = State.NOT_STATED if turns.get(mention.start) else State.UNCERTAIN
+        else:
+            turned = turns.get(mention.start, 0) + _zero(tokens, mention)
+            state = State.ABSENT if turned % 2 else State.PRESENT
+        claims.append(Claim(mention, state, _image(mention, spans, clauses)))
+    claims = _likewise(text, claims)
+    statements = tuple(statements_of(text, claims, stray))
+    return Said(tuple(claims), *bare_and_stray(text, stray), _turned(text), statements)
+
+
+def _likewise(text: Text, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims, with `and so is B`, `as is B` saying of B what the statement before says."""
+    result: list[Claim] = []
+    for claim in claims:
+        start = claim.mention.start
+        led = start > 1 and text.tokens[start - 1].low in ("a", "an", "the", "any")
+        verb = start - 2 if led else start - 1
+        same = (
+            verb > 0
+            and result
+            and text.tokens[verb].low in cues().auxiliaries
+            and text.tokens[verb - 1].low in ("so", "as", "likewise")
+            and claim.state is State.PRESENT
+        )
+        result.append(Claim(claim.mention, result[-1].state, claim.image) if same else claim)
+    return result
+
+
+def _zero(tokens: Sequence[Token], mention: Mention) -> bool:
+    return mention.start > 0 and tokens[mention.start - 1].raw == "0"
+
+
+def _image(mention: Mention, spans: Mapping[str, Sequence[tuple[int, int]]], clauses: Clauses) -> int | None:
+    """Which of two images the clause of a mention speaks of, where it speaks of one."""
+    if not spans["earlier"] and not spans["later"]:
+        return None
+    clause = clauses.numbers[mention.start]
+    named = {number for kind, number in IMAGES for start, _ in spans[kind] if clauses.numbers[start] == clause}
+    return named.pop() if len(named) == 1 else None
+
+
+def _deny(text: Text, turns: dict[int, int], stray: list[tuple[int, State]]) -> None:
+    for start, end in text.spans["before"]:
+        _turn(_after(text, end), turns, stray, start)
+    for start, end in text.spans["around"]:
+        governed = _after(text, end) if _looks_ahead(text, start, end) else _before(text, start)
+        _turn(governed or _before(text, start) or _after(text, end), turns, stray, start)
+
+
+def _turn(governed: Sequence[Mention], turns: dict[int, int], stray: list[tuple[int, State]], start: int) -> None:
+    if not governed:
+        stray.append((start, State.ABSENT))
+    for mention in governed:
+        turns[mention.start] = turns.get(mention.start, 0) + 1
+
+
+def _looks_ahead(text: Text, start: int, end: int) -> bool:
+    """True where a denial is about what follows: `does not show A`, `not A`, `absent A`; not `A is not seen`."""
+    tokens = text.tokens
+    low = tokens[start].low
+    following = end
+    while following < len(tokens) and (
+        tokens[following].low.endswith("ly") or tokens[following].low in ("be", "been", "also")
+    ):
+        following += 1
+    begins = {mention.start for mention in text.found}
+    at = following
+    while at < len(tokens) and at < following + _SHORT and tokens[at].low in _ARTICLES and at not in begins:
+        at += 1
+    directly = at in begins
+    if low not in NOT:
+        return directly and not text.clauses.is_verb(max(0, start - 1))
+    if following < len(tokens) and tokens[following].low in cues().actives and not _is_passive(text, start):
+        return True
+    return directly
+
+
+def _is_passive(text: Text, start: int) -> bool:
+    """True after a form of `be`: `is not found`."""
+    before = text.tokens[start - 1].low if start else ""
+    return before in ("is", "are", "was", "were", "be", "been") or text.tokens[start].low in (
+        "isn't",
+        "aren't",
+        "wasn't",
+        "weren't",
+    )
+
+
+def _doubt(text: Text, denied: set[int], doubts: set[int], stray: list[tuple[int, State]]) -> None:
+    for kind in ("maybe", "maybe_after", "modal"):
+        for start, end in text.spans[kind]:
+            if kind == "modal":
+                governed: Sequence[Mention] = [
+                    mention
+                    for mention in text.found
+                    if is_said(mention) and text.clause(mention.start) == text.clause(start)
+                ]
+            elif kind == "maybe_after" or (
+                text.tokens[end - 1].low not in _LEADS_ON and _is_predicate(text, start, end)
+            ):
+                governed = _before(text, start) or _after(text, end, doubted=True)
+            else:
+                governed = _after(text, end, doubted=True) or _before(text, start)
+            if kind == "maybe" and _is_denied(text, start, denied):
+                continue
+            if not any(is_said(mention) for mention in governed):
+                stray.append((start, State.UNCERTAIN))
+            doubts.update(mention.start for mention in governed)
+
+
+def _is_denied(text: Text, start: int, denied: set[int]) -> bool:
+    """True where the doubt itself is denied: `no sign suspicious for A`, `nothing suggests A`."""
+    for place in range(start - 1, max(-1, start - 1 - _NEGATED_HEDGE), -1):
+        if text.clause(place) != text.clause(start) or any(m.start <= place < m.end and is_said(m) for m in text.found):
+            return False
+        if place in denied:
+            return True
+    return False
+
+
+def _is_predicate(text: Text, start: int, end: int) -> bool:
+    """True where a word of doubt is what is said of its subject: `A is possible`, not `there is possible A`."""
+    tokens = text.tokens
+    before = start - 1
+    while before > 0 and (tokens[before].low.endswith("ly") or tokens[before].low in ("also", "only")):
+        before -= 1
+    if before < 0 or not text.clauses.is_verb(before):
+        return False
+    begins = {mention.start for mention in text.found}
+    return end not in begins
+
+
+def _after(text: Text, place: int, *, doubted: bool = False) -> list[Mention]:
+    """The mentions that a cue governs to its right: the first, and those that follow it in one list.
+
+    A further cue behind a governed mention takes over: `no leukocytes and no platelets` and `neither leukocytes nor
+    platelets` deny each once. An attribute of the image is governed only where nothing stands between: `not a PA view`,
+    but not `no platelets are seen in this CT image`.
+    """
+    governed: list[Mention] = []
+    if place >= len(text.tokens):
+        return governed
+    clause = text.clause(place - 1)
+    for mention in text.found:
+        if mention.start < place:
+            continue
+        if text.clause(mention.start) != clause:
+            break
+        if governed and (
+            text.tokens[mention.start].low == "no"
+            or not text.starts.isdisjoint(range(governed[-1].end, mention.start))
+            or _begins_anew(text, governed[-1].end, mention.start, doubted=doubted)
+        ):
+            break
+        between = text.tokens[place : mention.start]
+        if not is_said(mention) and (
+            governed
+            or mention.key(ATTRIBUTE) is None
+            or any(token.kind == WORD and not (token.low in _FILLERS or _is_verb(token)) for token in between)
+            or _is_adjective(text, mention)
+        ):
+            continue
+        governed.append(mention)
+    return governed
+
+
+def _is_adjective(text: Text, mention: Mention) -> bool:
+    """True where the name of a modality only describes a noun: `no radiographic evidence`."""
+    following = text.tokens[mention.end].stem if mention.end < len(text.tokens) else ""
+    return following in _EVIDENCE
+
+
+def _begins_anew(text: Text, start: int, end: int, *, doubted: bool) -> bool:
+    """True where a list that a cue governs ends: `no leukocytes and 4 platelets`, `no cavity in the consolidation`."""
+    between = text.tokens[start:end]
+    words = {token.low for token in between}
+    if any(token.kind == NUMBER or token.low in cues().numbers for token in between):
+        return True
+    if words & {"only", "just", "instead", "merely"}:
+        return True
+    if words & {"or", "nor"}:
+        return False
+    if (words & {"a", "an"} and not doubted) or any(text.clauses.is_verb(place) for place in range(start, end)):
+        return True
+    return bool(words & _WITHIN) and "and" not in words
+
+
+def _before(text: Text, place: int) -> list[Mention]:
+    """The mentions that are the subject of a cue's own verb: `platelets and leukocytes are not seen`."""
+    group = text.clauses.group_of(place) or text.clauses.group_of(place - 1) if place else text.clauses.group_of(place)
+    own_verb = group[0] if group else place
+    governed: list[Mention] = []
+    for mention in reversed(text.found):
+        if mention.end > own_verb or not is_said(mention):
+            continue
+        if text.clause(mention.start) != text.clause(place):
+            break
+        if any(text.clauses.is_verb(at) for at in range(mention.end, own_verb)):
+            break
+        if governed and any(token.low in _WITHIN for token in text.tokens[mention.end : governed[-1].start]):
+            governed.clear()
+        governed.append(mention)
+    return governed
+
+
+def _is_verb(token: Token) -> bool:
+    return token.low in _verbs()
+
+
+def _verbs() -> frozenset[str]:
+    words = cues()
+    return words.auxiliaries | words.actives | words.predicates
+
+
+def _turned(text: Text) -> bool:
+    """True where a question denies or doubts what it asks about."""
+    if text.spans["before"] or text.spans["around"] or text.spans["maybe_after"] or text.spans["modal"]:
+        return True
+    return any(text.tokens[start].low not in _QUESTION_WORDS or end - start > 1 for start, end in text.spans["maybe"])

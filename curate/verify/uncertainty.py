@@ -1,0 +1,40 @@
+"""What the source is sure of is told without a hedge, what it is not with one."""
+
+from typing import ClassVar
+
+from curate.schema import Reason, State
+from curate.verify.base import NOT_APPLICABLE
+from curate.verify.lexicon import CONCEPT
+from curate.verify.negation import known_state
+from curate.verify.reading import Reading
+from curate.verify.rules import ReadingRule, Verdict, no
+
+__all__ = ["Uncertainty"]
+
+
+class Uncertainty(ReadingRule):
+    """Certainty agrees with the annotations."""
+
+    name: ClassVar[str] = "uncertainty"
+
+    def judge(self, reading: Reading) -> Verdict:
+        """Applies where the text or the source doubts something."""
+        if reading.verbatim:
+            return NOT_APPLICABLE
+        applies = False
+        for claim in reading.answer.claims:
+            known = known_state(reading, claim)
+            if known is None or (claim.state is State.UNCERTAIN) == (known is State.UNCERTAIN):
+                applies = applies or known is State.UNCERTAIN
+                continue
+            key = claim.mention.key(CONCEPT)
+            return no(Reason.UNCERTAINTY, f"the text says {key!r} is {claim.state}, the annotations say {known}")
+        if State.UNCERTAIN in (*reading.answer.bare, *reading.answer.stray, *reading.answer.ellipses):
+            applies = True
+            if not any(reading.facts.state(key) is State.UNCERTAIN for key in _spoken_of(reading)):
+                return no(Reason.UNCERTAINTY, "the answer doubts what its source is sure of")
+        return None if applies else NOT_APPLICABLE
+
+
+def _spoken_of(reading: Reading) -> frozenset[str]:
+    return reading.own_keys | reading.answer.concepts | reading.question.concepts
