@@ -42,7 +42,8 @@ _SERVED: Final = {
     "plain": ("group", "draft", "verify", "catalog"),
     "engine": ("rewrite",),
 }
-"""The stages that a worker will be asked for: under limits, without, or with the one engine of a language model."""
+"""The stages that a worker will be asked for: one under limits that decodes foreign bytes and whose culprits become
+rejects, one without, or the one with the engine of a language model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,10 +256,6 @@ class Rewrite(Struct, frozen=True):
             raise ValueError(f"temperature is at least 0, got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p lies above 0 and at most at 1, got {self.top_p}")
-        if self.language == "zh" and self.mode == "slots":
-            raise ValueError("rewrite: slots are filled with English words; choose mode: free for Chinese")
-        if self.see_image and self.mode == "slots":
-            raise ValueError("rewrite: see_image: in slots mode one answer serves many images; choose mode: free")
 
 
 class Recipe(Struct, frozen=True):

@@ -124,7 +124,6 @@ class Stage(Protocol):
     version: int
     tables: tuple[str, ...]  # what it writes: their columns are part of its fingerprint
     after: tuple[str, ...]  # the stages whose parts it reads
-    isolated: bool  # decodes foreign bytes, so it runs under limits and its culprits become rejects
 
     def parts(self, run: Run) -> list[Part]:
         """The parts that are wanted, sorted. Upstream stages are complete when this is asked."""

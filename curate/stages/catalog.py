@@ -39,7 +39,6 @@ class CatalogStage:
     version = 1
     tables: tuple[str, ...] = tuple(CATALOG_TABLES)
     after: tuple[str, ...] = ("scan", "read", "group", "draft", "rewrite", "verify")
-    isolated = False
 
     def parts(self, run: Run) -> list[Part]:
         """The one part."""

@@ -71,7 +71,6 @@ class DraftStage:
     version = 3
     tables: tuple[str, ...] = ("drafts", "requests", "rejects")
     after: tuple[str, ...] = ("scan", "read")
-    isolated = False
 
     def parts(self, run: Run) -> list[Part]:
         """The buckets of read."""

@@ -44,7 +44,6 @@ class GroupStage:
     version = 2
     tables: tuple[str, ...] = ("groups",)
     after: tuple[str, ...] = ("scan", "read")
-    isolated = False
 
     def parts(self, run: Run) -> list[Part]:
         """The one part."""

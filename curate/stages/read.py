@@ -69,7 +69,6 @@ class ReadStage:
     version = 4
     tables: tuple[str, ...] = ("images", "videos", "assets", "annotations", "files", "rejects")
     after: tuple[str, ...] = ("scan",)
-    isolated = True
 
     def parts(self, run: Run) -> list[Part]:
         """One per bucket that scan filled."""

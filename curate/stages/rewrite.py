@@ -57,7 +57,6 @@ class RewriteStage:
     version = 1
     tables: tuple[str, ...] = ("responses", "rejects")
     after: tuple[str, ...] = ("scan", "read", "draft")
-    isolated = False
 
     def parts(self, run: Run) -> list[Part]:
         """A power of two of parts, so that each holds about `REQUESTS_PER_PART`."""
@@ -216,7 +215,6 @@ class _Desk:
         self._run = run
         self._rewrite = rewrite
         self._pack = pack
-        self._requests = requests
         self._beat = beat
         self._store = run.answer_store()
         seen = {asked.picture.sha256: asked.picture for asked in requests.values() if asked.picture is not None}

@@ -51,7 +51,6 @@ class ScanStage:
     version = 3
     tables: tuple[str, ...] = ("inventory", "files", "rejects")
     after: tuple[str, ...] = ()
-    isolated = True
 
     def parts(self, run: Run) -> list[Part]:
         """One per source of the recipe."""

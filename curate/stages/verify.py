@@ -26,7 +26,6 @@ class VerifyStage:
     version = 2
     tables: tuple[str, ...] = ("pairs", "rejects")
     after: tuple[str, ...] = ("scan", "read", "draft", "rewrite")
-    isolated = False
 
     def parts(self, run: Run) -> list[Part]:
         """The buckets of read."""

@@ -1,10 +1,9 @@
 """Tasks: one module per capability, each a pure function of one asset and its annotations."""
 
-import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
+from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import RecipeError
 from curate.tasks.base import Task, Vocabulary
@@ -25,7 +24,7 @@ BUILT_IN: Mapping[str, str] = {
 
 def task_names() -> tuple[str, ...]:
     """Every known task, sorted."""
-    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group="curate.tasks"))}))
+    return plugins.names("curate.tasks", BUILT_IN)
 
 
 def task_class(name: str) -> type[Task]:
@@ -34,14 +33,10 @@ def task_class(name: str) -> type[Task]:
     Raises:
         RecipeError: no task is called so.
     """
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        found: type[Task] = getattr(importlib.import_module(module), attribute)
-        return found
-    for point in entry_points(group="curate.tasks", name=name):
-        loaded: type[Task] = point.load()
-        return loaded
-    raise RecipeError(f"no task is called {name!r}; known tasks: {', '.join(task_names())}")
+    found: type[Task] | None = plugins.class_named(name, "curate.tasks", BUILT_IN)
+    if found is None:
+        raise RecipeError(f"no task is called {name!r}; known tasks: {', '.join(task_names())}")
+    return found
 
 
 def make_task(name: str, options: Mapping[str, Any], vocabulary: Vocabulary, *, variants: int = 1) -> Task:

@@ -1,10 +1,9 @@
 """Completers: one small module per way to get requests answered. Plug-ins: entry point group `curate.completers`."""
 
-import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any, Final
 
+from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import RecipeError
 from curate.language.base import Completer, CompleterOptions
@@ -23,7 +22,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
 
 def completer_names() -> tuple[str, ...]:
     """Every known completer, sorted."""
-    return tuple(sorted({*BUILT_IN, *(point.name for point in entry_points(group="curate.completers"))}))
+    return plugins.names("curate.completers", BUILT_IN)
 
 
 def completer_class(name: str) -> type[Completer]:
@@ -32,14 +31,10 @@ def completer_class(name: str) -> type[Completer]:
     Raises:
         RecipeError: no completer is called so.
     """
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        found: type[Completer] = getattr(importlib.import_module(module), attribute)
-        return found
-    for point in entry_points(group="curate.completers", name=name):
-        loaded: type[Completer] = point.load()
-        return loaded
-    raise RecipeError(f"no completer is called {name!r}; known completers: {', '.join(completer_names())}")
+    found: type[Completer] | None = plugins.class_named(name, "curate.completers", BUILT_IN)
+    if found is None:
+        raise RecipeError(f"no completer is called {name!r}; known completers: {', '.join(completer_names())}")
+    return found
 
 
 def options_of(name: str, options: Mapping[str, Any]) -> CompleterOptions:
