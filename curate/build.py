@@ -1,11 +1,11 @@
 """plan and run: which parts a recipe wants, why, and the loop that builds them."""
 
-import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,8 +16,9 @@ from curate.card import Card, load_card, read_yaml
 from curate.claim import claim
 from curate.corpus import Corpus, ProjectKey, project_key, resolve
 from curate.errors import CardError, RecipeError, StoreError, UsageError
+from curate.execute import Executing
+from curate.execute.base import Beat, Job, Work
 from curate.execute.child import Limits
-from curate.execute.local import LocalExecutor
 from curate.gates import check_gates, check_rewrite, gate_note, with_completer
 from curate.language.base import CompleterError, Trouble, UnansweredError
 from curate.ledger import Ledger, Rewriting, Shortfall, judge, ledger_of, rewriting_of, unit_expected
@@ -44,6 +45,12 @@ _SERVED: Final = {
 }
 """The stages that a worker will be asked for: one under limits that decodes foreign bytes and whose culprits become
 rejects, one without, or the one with the engine of a language model."""
+
+_HERE: Final = Executing()
+
+
+Served = Callable[[Iterable[Job], Beat], Iterator[tuple[Job, Any]]]
+"""An executor with the work that it is to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +251,7 @@ def build(
     out: Path,
     data_root: Path | None = None,
     *,
-    jobs: int | None = None,
+    executing: Executing = _HERE,
     limit: int | None = None,
     only_stage: str | None = None,
     part_range: tuple[int, int] | None = None,
@@ -266,7 +273,7 @@ def build(
     return build_corpus(
         corpus,
         out,
-        jobs=jobs,
+        executing=executing,
         only_stage=only_stage,
         part_range=part_range,
         offline=offline,
@@ -279,7 +286,7 @@ def build_corpus(
     corpus: Corpus,
     out: Path,
     *,
-    jobs: int | None = None,
+    executing: Executing = _HERE,
     only_stage: str | None = None,
     part_range: tuple[int, int] | None = None,
     offline: bool = False,
@@ -298,9 +305,8 @@ def build_corpus(
     run = _run(corpus, out, key)
     built: dict[str, int] = {}
     kept: dict[str, int] = {}
-    workers, damaged = jobs or os.cpu_count() or 1, 0
-    with contextlib.ExitStack() as stack:
-        executors: dict[str, LocalExecutor] = {}
+    damaged = 0
+    with executing.open() as executor:
         for name in STAGE_NAMES:
             if only_stage not in (None, name):
                 continue
@@ -313,15 +319,8 @@ def build_corpus(
             todo = [part for part in wanted if _state(stage, run, part).state != "done"]
             built[stage.name], kept[stage.name] = len(todo), len(wanted) - len(todo)
             if todo:
-                kind = next(kind for kind, served in _SERVED.items() if stage.name in served)
-                if kind not in executors:
-                    limits = Limits() if kind == "isolated" else Limits(None, None)
-                    count = {"isolated": workers, "engine": 1}.get(kind, min(workers, len(todo)))
-                    call = "curate.stages.runner:PartRunner"
-                    plain = {"corpus": corpus, "out": str(out), "stages": _SERVED[kind], "answers": str(store)}
-                    executor = LocalExecutor(count, call, msgspec.json.encode(plain), limits)
-                    executors[kind] = stack.enter_context(executor)
-                unanswered, lost = _run_parts(executors[kind], run, stage, todo, progress)
+                work = _work(corpus, out, store, stage.name, executing.gpus)
+                unanswered, lost = _run_parts(partial(executor.run, work), run, stage, todo, progress)
                 damaged = max(damaged, lost)
                 if unanswered is not None:
                     raise CompleterError(what_to_do(unanswered, store, damaged))
@@ -339,6 +338,18 @@ def build_corpus(
     )
 
 
+def _work(corpus: Corpus, out: Path, store: Path, stage: str, gpus: float) -> Work:
+    """What the workers of a stage need to know."""
+    kind = next(kind for kind, served in _SERVED.items() if stage in served)
+    shared = {"corpus": corpus, "out": str(out), "stages": _SERVED[kind], "answers": str(store)}
+    call, plain = "curate.stages.runner:PartRunner", msgspec.json.encode(shared)
+    if kind == "isolated":
+        return Work(call, plain, Limits())
+    if kind == "engine":  # one engine fills its machine, and its start is dear
+        return Work(call, plain, Limits(None, None), at_once=1, gpus=gpus, jobs_per_child=None)
+    return Work(call, plain, Limits(None, None))
+
+
 def _ingest(
     corpus: Corpus, key: ProjectKey, offline: bool, progress: Callable[[Progress], None]
 ) -> tuple[Ingested, ...]:
@@ -354,7 +365,7 @@ def _ingest(
 
 
 def _run_parts(
-    executor: LocalExecutor, run: Run, stage: Stage, todo: list[Part], progress: Callable[[Progress], None]
+    served: Served, run: Run, stage: Stage, todo: list[Part], progress: Callable[[Progress], None]
 ) -> tuple[UnansweredError | None, int]:
     """Build parts; the troubles of those that wait for an answer of a model, and the damaged lines of the store."""
     troubles: Counter[Trouble] = Counter()
@@ -363,7 +374,7 @@ def _run_parts(
     jobs: Iterator[dict[str, Any]] = (
         {"stage": part.stage, "source": part.source, "bucket": part.bucket} for part in todo
     )
-    finished = executor.run(jobs, lambda key: progress(Progress(stage.name, len(todo), item=key)))
+    finished = served(jobs, lambda key: progress(Progress(stage.name, len(todo), item=key)))
     for done, (job, receipt) in enumerate(finished, start=1):
         run.sidecars.forget(Part(job["stage"], job["source"], job["bucket"]))
         if "unanswered" in receipt:

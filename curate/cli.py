@@ -163,8 +163,10 @@ def plan(
     "--out", "target", required=True, type=click.Path(path_type=Path, file_okay=False), help="The output folder."
 )
 @DATA
-@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="How parts are run.")
+@click.option("--executor", default="local", show_default=True, help="How parts are run: local, dask, ray, ...")
+@click.option("--address", help="Of the cluster's scheduler; by default a cluster on this machine is started.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Workers; by default one per processor.")
+@click.option("--gpus", default=0.0, type=click.FloatRange(min=0), help="Accelerators that one language model holds.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many images per source.")
 @click.option("--stage", "only_stage", help="Build this stage alone.")
 @click.option("--parts", "part_range", metavar="A:B", help="Only parts A up to B of the stage's full sorted list.")
@@ -181,7 +183,9 @@ def build(
     target: Path,
     data_root: Path | None,
     executor: str,
+    address: str | None,
     jobs: int | None,
+    gpus: float,
     limit: int | None,
     only_stage: str | None,
     part_range: str | None,
@@ -191,13 +195,14 @@ def build(
 ) -> int:
     """Build what is wanted and absent or stale. RECIPE may be a card."""
     from curate.build import build as run_build
+    from curate.execute import Executing
 
     with out.progress() as progress:
         built = run_build(
             recipe,
             target,
             data_root,
-            jobs=jobs,
+            executing=Executing(executor, jobs, address, gpus),
             limit=limit,
             only_stage=only_stage,
             part_range=_range(part_range, only_stage),

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-import curate.build as building
 from curate.card import Card, parse_card
 from curate.corpus import Corpus, ResolvedSource
 from curate.errors import GateError, RecipeError
+from curate.execute import Executing
 from curate.gates import check_gates, check_rewrite, gate_note
 from curate.recipe import Engine, Recipe, Rewrite, SourceEntry, TaskEntry
 from curate.terms import remote_problem
@@ -161,7 +161,7 @@ def test_plan_and_build_refuse_with_3_before_anything_is_read_written_or_sent(
     world: World, command: str, see_image: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[object] = []
-    monkeypatch.setattr(building, "LocalExecutor", lambda *given: started.append(given))
+    monkeypatch.setattr(Executing, "open", started.append)
     terms = {"quote": QUOTE, "read_at": "LICENSE", **TERMS["open, of nobody knows whom" if see_image else "agreement"]}
     world.write_card(terms=terms)
     before = sorted(path.name for path in world.folder.iterdir())

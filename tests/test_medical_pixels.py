@@ -16,6 +16,7 @@ from PIL import Image
 from curate.build import build
 from curate.catalog import open_catalog, query
 from curate.check import check
+from curate.execute import Executing
 from curate.store.volumes import open_volume
 from tests.conftest import ROOT
 
@@ -39,7 +40,7 @@ def built(data_root: Path, test_data: Callable[[str], Path], tmp_path_factory: p
     for folder in FOLDERS:
         test_data(folder)
     out = tmp_path_factory.mktemp("pixels") / "out"
-    done = build(ROOT / "pipelines" / "medical-pixels.yaml", out, data_root, jobs=2)
+    done = build(ROOT / "pipelines" / "medical-pixels.yaml", out, data_root, executing=Executing(workers=2))
     assert not done.shortfalls, [str(shortfall) for shortfall in done.shortfalls]
     return out
 

@@ -9,6 +9,7 @@ import pytest
 
 import curate
 from curate.build import build
+from curate.execute import Executing
 from curate.phantom import write_phantoms
 from tests.conftest import tool
 
@@ -22,7 +23,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = root / "both.yaml"
     sources = "sources: [phantom-lung-labelmap, phantom-cells-voc]"
     recipe.write_text(f"name: both\n{sources}\ntasks: [label_caption, grounding]\n")
-    build(recipe, root / "out", root / "data", jobs=1)
+    build(recipe, root / "out", root / "data", executing=Executing(workers=1))
     return root / "out"
 
 

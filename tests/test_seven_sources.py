@@ -12,6 +12,7 @@ import pytest
 from curate import open_catalog
 from curate.build import build
 from curate.card import load_card
+from curate.execute import Executing
 from tests import raw_counts
 from tests.conftest import ROOT
 from tests.raw_counts import COUNTERS, RawCounts, same_text
@@ -30,7 +31,7 @@ def raw(test_data: Callable[[str], Path]) -> dict[str, RawCounts]:
 def tables(data_root: Path, raw: dict[str, RawCounts], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rows]:
     """The catalog of one build of all seven."""
     out = tmp_path_factory.mktemp("seven")
-    build(ROOT / "pipelines" / "seven-sources.yaml", out, data_root, jobs=2)
+    build(ROOT / "pipelines" / "seven-sources.yaml", out, data_root, executing=Executing(workers=2))
     catalog = open_catalog(out)
     return {
         name: getattr(catalog, name).collect().to_dicts()

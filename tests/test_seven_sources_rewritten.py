@@ -16,6 +16,7 @@ import yaml
 from curate import open_catalog
 from curate.build import Built, build
 from curate.check import check
+from curate.execute import Executing
 from curate.testing.scripted import ScriptedServer, brief_of
 from curate.why import why
 from tests.conftest import ROOT
@@ -112,7 +113,7 @@ def world(
     with ScriptedServer(liar) as server:
         recipe["rewrite"] |= {"model": "liar", "completer": {"name": "openai", "url": server.url}}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-        built = build(folder / "recipe.yaml", folder / "out", data_root, jobs=2)
+        built = build(folder / "recipe.yaml", folder / "out", data_root, executing=Executing(workers=2))
         calls = server.calls
     catalog = open_catalog(folder / "out")
     tables = [getattr(catalog, name).collect().to_dicts() for name in ("pairs", "responses", "rejects")]
@@ -184,7 +185,7 @@ def test_a_replay_without_any_engine_gives_the_same_bytes(world: World) -> None:
         world.folder / "recipe.yaml",
         again,
         world.data,
-        jobs=1,
+        executing=Executing(workers=1),
         completer="replay",
         answers=world.folder / "out.answers",
     )

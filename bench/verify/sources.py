@@ -10,6 +10,7 @@ import msgspec
 
 from bench.verify.rows import Row
 from curate.build import build, run_for
+from curate.execute import Executing
 from curate.phantom import write_phantoms
 from curate.rows import Draft, rows_of
 from curate.schema import DRAFTS, Origin
@@ -55,7 +56,7 @@ def opened_phantoms(folder: Path | None, jobs: int | None = None) -> Iterator[Ru
         data, out = place / "data", place / "corpus"
         if not data.exists():
             write_phantoms(data)
-        build(PHANTOMS, out, data, jobs=jobs)
+        build(PHANTOMS, out, data, executing=Executing(workers=jobs))
         yield run_for(PHANTOMS, out, data)
 
 
@@ -67,7 +68,7 @@ def opened(recipe: Path, data: Path | None, corpus: Path | None, jobs: int | Non
         return
     with tempfile.TemporaryDirectory(prefix="curate-bench-verify-") as folder:
         out = Path(folder) / "corpus"
-        build(recipe, out, data, jobs=jobs)
+        build(recipe, out, data, executing=Executing(workers=jobs))
         yield run_for(recipe, out, data)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ class Squares:
         self._folder = Path(shared["folder"])
 
     def __call__(self, job: Any, beat: Beat) -> Any:
-        """The square, and which items were left alone."""
+        """The square, which items were left alone, and the process that says so."""
         poisoned = job.get("poisoned", {})
         for item in job.get("deadly", []):
             beat(item)
@@ -33,7 +34,11 @@ class Squares:
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         beat("")
-        return {"square": job["number"] ** 2, "left": sorted(poisoned)}
+        return {
+            "square": job["number"] ** 2,
+            "left": sorted(poisoned),
+            "worker": f"{socket.gethostname()}:{os.getpid()}",
+        }
 
 
 class Errs:

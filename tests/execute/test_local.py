@@ -1,16 +1,17 @@
 """The embedded executor: one bad item costs itself and nothing else."""
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
+from curate.execute.base import Job, Work, WorkerError
 from curate.execute.child import Limits
-from curate.execute.local import Job, LocalExecutor, WorkerError
+from curate.execute.local import LocalExecutor
 
 CALL = "tests.execute.jobs:factory"
 PATIENT = Limits(item_s=60.0)
@@ -20,9 +21,9 @@ def run(
     folder: Path, jobs: Iterable[Job], limits: Limits = PATIENT, workers: int = 2, call: str = CALL
 ) -> list[tuple[Job, Any]]:
     """Every job with its receipt, in the order of their first items."""
-    shared = msgspec.json.encode({"folder": str(folder)})
-    with LocalExecutor(workers, call, shared, limits) as executor:
-        return sorted(executor.run(jobs, lambda _: None), key=lambda pair: str(pair[0]["items"]))
+    work = Work(call, msgspec.json.encode({"folder": str(folder)}), limits)
+    with LocalExecutor(workers) as executor:
+        return sorted(executor.run(work, jobs, lambda _: None), key=lambda pair: str(pair[0]["items"]))
 
 
 def test_every_job_is_run_once_whatever_the_number_of_workers(tmp_path: Path) -> None:
@@ -96,9 +97,9 @@ def test_what_libraries_print_never_reaches_the_wire(tmp_path: Path, capfd: pyte
 
 
 def test_an_interrupt_ends_the_workers_at_once(tmp_path: Path) -> None:
-    shared = msgspec.json.encode({"folder": str(tmp_path)})
+    work = Work(CALL, msgspec.json.encode({"folder": str(tmp_path)}), PATIENT)
     asked = time.monotonic()
-    executor = LocalExecutor(2, CALL, shared, PATIENT)
+    executor = LocalExecutor(2)
 
     def interrupted() -> Iterable[Job]:
         yield {"items": ["hang-1"]}
@@ -106,14 +107,7 @@ def test_an_interrupt_ends_the_workers_at_once(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), executor:
-        list(executor.run(interrupted(), lambda _: None))
+        list(executor.run(work, interrupted(), lambda _: None))
     assert time.monotonic() - asked < 30
-    assert all(not _is_alive(child) for child in executor._living)
-
-
-def _is_alive(child: Any) -> bool:
-    try:
-        os.kill(child._process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return child._process.poll() is None
+    children = psutil.Process().children(recursive=True)
+    assert not [child for child in children if "curate.execute.inside" in child.cmdline()]

@@ -8,6 +8,7 @@ from PIL import Image, PngImagePlugin
 
 import curate
 from curate.build import build
+from curate.execute import Executing
 from curate.phantom import write_phantoms
 
 CARD = """
@@ -51,7 +52,7 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     (root / "first.yaml").write_text(CARD.format(id="first", subject='{pattern: "(?P<subject>patient[0-9]+)_"}'))
     (root / "second.yaml").write_text(CARD.format(id="second", subject="{none: not published}"))
     (root / "both.yaml").write_text("name: both\nsources: [first.yaml, second.yaml]\ntasks: [label_caption]\n")
-    build(root / "both.yaml", root / "out", root / "data", jobs=1)
+    build(root / "both.yaml", root / "out", root / "data", executing=Executing(workers=1))
     catalog = curate.open_catalog(root / "out")
     keys = catalog.assets.select("asset_id", "item_key", "image_sha256")
     return catalog.groups.join(keys, on="asset_id").collect()

@@ -9,6 +9,7 @@ from PIL import Image
 
 import curate
 from curate.build import build
+from curate.execute import Executing
 from tests.crash.small import CARD, age, draw, write_csv, write_yaml
 
 
@@ -16,7 +17,7 @@ def places(folder: Path, **card: Any) -> pl.DataFrame:
     """Where the assets of a small source are put."""
     age(folder / "data")
     write_yaml(folder / "cells.yaml", CARD | card)
-    build(folder / "cells.yaml", folder / "out", folder / "data", jobs=1)
+    build(folder / "cells.yaml", folder / "out", folder / "data", executing=Executing(workers=1))
     catalog = curate.open_catalog(folder / "out")
     links = catalog.groups.select("asset_id", "linked_by")
     return catalog.assets.join(links, on="asset_id").collect()

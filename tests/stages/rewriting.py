@@ -10,11 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-import curate.build as building
-from curate import expectations
+from curate import execute, expectations
 from curate.errors import CurateError
-from curate.execute.child import Limits
-from curate.execute.local import WorkerError
+from curate.execute.base import Beat, Job, Work, WorkerError
 from curate.stages.runner import PartRunner
 from curate.testing.scripted import Reply, ScriptedServer, brief_of, well
 from tests.crash.small import Said, World, curate, small_world
@@ -25,21 +23,26 @@ Script = Callable[[dict[str, Any]], str | Reply]
 class Here:
     """An executor that runs its jobs where it is. What its engines hold is given back when it is left."""
 
-    def __init__(self, workers: int, call: str, shared: bytes, limits: Limits) -> None:
-        assert call == "curate.stages.runner:PartRunner"
-        self._runner = PartRunner(msgspec.json.decode(shared))
+    workers = 1
+
+    def __init__(self, workers: int | None, address: str | None) -> None:
+        self._runners: dict[Work, PartRunner] = {}
 
     def __enter__(self) -> "Here":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for engine in self._runner._engines.values():
-            engine.close()
+        for runner in self._runners.values():
+            for engine in runner._engines.values():
+                engine.close()
 
-    def run(self, jobs: Iterable[dict[str, Any]], beat: Callable[[str], None]) -> Iterator[tuple[dict[str, Any], Any]]:
+    def run(self, work: Work, jobs: Iterable[Job], beat: Beat) -> Iterator[tuple[Job, Any]]:
+        assert work.call == "curate.stages.runner:PartRunner"
+        if work not in self._runners:
+            self._runners[work] = PartRunner(msgspec.json.decode(work.shared))
         for job in jobs:
             try:
-                receipt = self._runner(job, beat)
+                receipt = self._runners[work](job, beat)
             except CurateError as problem:
                 raise WorkerError(str(problem), problem.exit_code) from None
             yield job, json.loads(json.dumps(receipt))
@@ -49,7 +52,7 @@ class Here:
 def built_here() -> Iterator[None]:
     """Builds within this block start no processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(building, "LocalExecutor", Here)
+        patch.setitem(execute.BUILT_IN, "local", "tests.stages.rewriting:Here")
         yield
 
 

@@ -9,6 +9,7 @@ import pytest
 from curate.build import build
 from curate.card import parse_card
 from curate.catalog import Catalog, open_catalog
+from curate.execute import Executing
 from curate.stages.conflicts import conflicts
 from tests.crash.small import CARD, age, draw, write_csv, write_yaml
 
@@ -40,7 +41,7 @@ def corpus(folder: Path, rows: list[list[str]], world: str = "exclusive") -> Cat
     ]
     card = CARD | {"images": {"glob": "*.png"}, "labels": labels, "subject": {"none": "drawn"}}
     write_yaml(folder / "cells.yaml", card)
-    built = build(folder / "cells.yaml", folder / "out", folder / "data", jobs=1)
+    built = build(folder / "cells.yaml", folder / "out", folder / "data", executing=Executing(workers=1))
     assert all(line.n_in == line.n_used + line.n_rejected + line.n_filtered for line in built.ledger.lines)
     return open_catalog(folder / "out")
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from curate.build import build
+from curate.execute import Executing
 from curate.images import decode
 from curate.stages.placing import _sampled
 
@@ -65,7 +66,7 @@ def cells(tmp_path: Path) -> Path:
 def _built(folder: Path, images: str, out: str) -> dict[str, list[dict]]:
     recipe = folder / f"{out}.yaml"
     recipe.write_text(RECIPE % images)
-    build(recipe, folder / out, jobs=1)
+    build(recipe, folder / out, executing=Executing(workers=1))
     tables = {}
     for name in ("assets", "annotations", "images", "rejects"):
         files = sorted((folder / out / name).rglob("*.parquet"))
@@ -120,9 +121,9 @@ def test_a_mask_that_vanishes_altogether_is_refused(cells: Path) -> None:
 def test_another_size_makes_the_parts_stale(cells: Path) -> None:
     _built(cells, "images: {longest_side: 50}", "small")
     recipe = cells / "small.yaml"
-    assert build(recipe, cells / "small", jobs=1).built["read"] == 0
+    assert build(recipe, cells / "small", executing=Executing(workers=1)).built["read"] == 0
     recipe.write_text(RECIPE % "images: {longest_side: 60}")
-    assert build(recipe, cells / "small", jobs=1).built["read"] == 1
+    assert build(recipe, cells / "small", executing=Executing(workers=1)).built["read"] == 1
 
 
 def test_a_resampled_mask_takes_the_pixel_under_each_new_centre() -> None:

@@ -9,6 +9,7 @@ from curate import open_catalog
 from curate.build import build
 from curate.card import Card, parse_card
 from curate.errors import CardError
+from curate.execute import Executing
 from curate.terms import UNSTATED, TermsClass, check_terms, row_licence, terms_class
 from tests.crash.small import draw, write_yaml
 
@@ -59,7 +60,7 @@ def built(tmp_path: Path, field: object, csv: str = CSV) -> tuple[pl.DataFrame, 
     write_yaml(tmp_path / "rows.yaml", card(field))
     recipe = {"name": "rows", "sources": [{"card": "rows.yaml", "data": "data"}], "tasks": ["closed_vqa"]}
     write_yaml(tmp_path / "recipe.yaml", recipe)
-    build(tmp_path / "recipe.yaml", tmp_path / "out", None, jobs=1)
+    build(tmp_path / "recipe.yaml", tmp_path / "out", None, executing=Executing(workers=1))
     catalog = open_catalog(tmp_path / "out")
     return catalog.assets.collect(), catalog.pairs.collect()
 
@@ -103,7 +104,7 @@ def test_a_card_without_such_a_column_speaks_for_all(tmp_path: Path) -> None:
         tmp_path / "recipe.yaml",
         {"name": "rows", "sources": [{"card": "rows.yaml", "data": "data"}], "tasks": ["closed_vqa"]},
     )
-    build(tmp_path / "recipe.yaml", tmp_path / "out", None, jobs=1)
+    build(tmp_path / "recipe.yaml", tmp_path / "out", None, executing=Executing(workers=1))
     (row,) = open_catalog(tmp_path / "out").assets.collect().to_dicts()
     assert (row["row_licence"], row["licence"], row["terms_class"]) == (None, "CC0-1.0", "open")
 

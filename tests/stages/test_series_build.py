@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.build import build
+from curate.execute import Executing
 from curate.store.volumes import open_volume
 from tests.conftest import ROOT
 from tests.images.synthetic_series import axial, written
@@ -45,7 +46,7 @@ def real(test_data, tmp_path_factory) -> Path:
     names = ("medio-ct-series", "dicom2nifti-failing")
     lines = [f"  - {{card: {ROOT / 'catalogs' / name}.yaml, data: {test_data(name)}}}" for name in names]
     (folder / "recipe.yaml").write_text(RECIPE % "\n".join(lines))
-    build(folder / "recipe.yaml", folder / "out", jobs=1)
+    build(folder / "recipe.yaml", folder / "out", executing=Executing(workers=1))
     return folder / "out"
 
 
@@ -85,7 +86,7 @@ def test_one_bad_slice_refuses_its_series_and_leaves_no_volume_behind(tmp_path):
             (tmp_path / "data" / folder / f"{index}.dcm").write_bytes(cut)
     (tmp_path / "card.yaml").write_text(CARD)
     (tmp_path / "recipe.yaml").write_text(RECIPE % "  - {card: card.yaml, data: data}")
-    build(tmp_path / "recipe.yaml", tmp_path / "out", jobs=1)
+    build(tmp_path / "recipe.yaml", tmp_path / "out", executing=Executing(workers=1))
     (volume,) = table(tmp_path / "out", "assets")
     assert np.array_equal(voxels(tmp_path / "out", volume).reshape(-1), np.arange(120))
     assert len(list((tmp_path / "out" / "volumes" / "scanner").iterdir())) == 1
@@ -116,7 +117,7 @@ def test_the_folders_of_a_series_tell_its_class_its_patient_and_its_split(tmp_pa
             (folder / f"{at}.dcm").write_bytes(written(dataset))
     (tmp_path / "card.yaml").write_text(CLASSED)
     (tmp_path / "recipe.yaml").write_text(RECIPE % f"  - {{card: {tmp_path}/card.yaml, data: {tmp_path}/data}}")
-    built = build(tmp_path / "recipe.yaml", tmp_path / "out", jobs=1)
+    built = build(tmp_path / "recipe.yaml", tmp_path / "out", executing=Executing(workers=1))
     assert not built.shortfalls
     volumes = {row["asset_id"]: row for row in table(tmp_path / "out", "assets")}
     said = {
@@ -133,7 +134,7 @@ def test_a_series_whose_files_lie_in_two_classes_has_none(tmp_path):
         (folder / f"{at}.dcm").write_bytes(written(dataset))
     (tmp_path / "card.yaml").write_text(CLASSED)
     (tmp_path / "recipe.yaml").write_text(RECIPE % f"  - {{card: {tmp_path}/card.yaml, data: {tmp_path}/data}}")
-    build(tmp_path / "recipe.yaml", tmp_path / "out", jobs=1)
+    build(tmp_path / "recipe.yaml", tmp_path / "out", executing=Executing(workers=1))
     refused = [row for row in table(tmp_path / "out", "rejects") if row["verdict"] == "rejected"]
     assert [(row["unit"], row["reason"]) for row in refused] == [("file", "conflicting_labels")]
     assert table(tmp_path / "out", "annotations") == []

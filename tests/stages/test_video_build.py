@@ -15,6 +15,7 @@ from PIL import Image
 
 from curate import open_catalog
 from curate.build import build
+from curate.execute import Executing
 from tests.conftest import ROOT
 from tests.crash.small import tree, write_yaml
 from tests.images import made_videos as made
@@ -77,7 +78,7 @@ def made_up(folder: Path, videos: Row, **images: Any) -> Path:
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
-    build(made_up(folder, {"every_s": 0.5, "clip_s": 0.75}), folder / "out", None, jobs=1)
+    build(made_up(folder, {"every_s": 0.5, "clip_s": 0.75}), folder / "out", None, executing=Executing(workers=1))
     return folder / "out"
 
 
@@ -157,17 +158,17 @@ def test_the_source_speaks_of_the_whole_video_alone(out: Path) -> None:
 
 
 def test_the_same_videos_give_the_same_bytes(out: Path, tmp_path: Path) -> None:
-    build(made_up(tmp_path, {"every_s": 0.5, "clip_s": 0.75}), tmp_path / "out", None, jobs=2)
+    build(made_up(tmp_path, {"every_s": 0.5, "clip_s": 0.75}), tmp_path / "out", None, executing=Executing(workers=2))
     assert tree(tmp_path / "out") == tree(out)
 
 
 def test_without_frames_and_clips_there_is_the_video_alone(tmp_path: Path) -> None:
-    build(made_up(tmp_path, {}), tmp_path / "out", None, jobs=1)
+    build(made_up(tmp_path, {}), tmp_path / "out", None, executing=Executing(workers=1))
     assert Counter(row["form"] for row in assets(tmp_path / "out")) == {"video": 2, "image": 1}
 
 
 def test_a_card_may_say_that_everything_is_a_video(tmp_path: Path) -> None:
-    build(made_up(tmp_path, {}, form="video"), tmp_path / "out", None, jobs=1)
+    build(made_up(tmp_path, {}, form="video"), tmp_path / "out", None, executing=Executing(workers=1))
     rejects = open_catalog(tmp_path / "out").rejects.collect().filter(pl.col("item_key") == "still.png")
     assert "unsupported_format" in set(rejects["reason"])
 
@@ -187,7 +188,7 @@ def lungs(test_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
         "videos": {"frames": 2},
     }
     write_yaml(folder / "recipe.yaml", recipe)
-    build(folder / "recipe.yaml", folder / "out", None, jobs=1)
+    build(folder / "recipe.yaml", folder / "out", None, executing=Executing(workers=1))
     return folder / "out"
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from curate.build import build
 from curate.check import check
 from curate.errors import CurateError
+from curate.execute import Executing
 from curate.geometry_3d import Grid, flat
 from curate.stages.media.volume import evenly_spread, picture_of_plane, slice_affine
 from curate.store.volumes import attributes_of, open_volume
@@ -89,7 +90,7 @@ def head(path: Path, letters: str = "RAS", dtype: str = "i2", frames: int = 0) -
 
 def built(folder: Path, more: str = "", out: str = "out") -> dict[str, list[dict]]:
     (folder / f"{out}.yaml").write_text(RECIPE % more)
-    build(folder / f"{out}.yaml", folder / out, jobs=1)
+    build(folder / f"{out}.yaml", folder / out, executing=Executing(workers=1))
     tables = {}
     for name in ("assets", "images", "rejects", "files"):
         files = sorted((folder / out / name).rglob("*.parquet"))
@@ -307,6 +308,6 @@ def test_the_real_files_of_nibabel_build_as_their_card_says(test_data: Callable[
         f"name: try\nsources: [{{card: nibabel-formats, data: {data}}}]\ntasks: [label_caption]\n"
         "volumes: {planes: [axial, coronal, sagittal], slices: 1}\n"
     )
-    done = build(recipe, tmp_path / "out", jobs=1)
+    done = build(recipe, tmp_path / "out", executing=Executing(workers=1))
     assert done.shortfalls == ()
     assert check(tmp_path / "out").findings == ()

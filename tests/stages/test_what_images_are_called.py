@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from curate.build import build
+from curate.execute import Executing
 
 HEADERS = """
 id: knees
@@ -37,7 +38,7 @@ def _built(folder: Path, card: str, tasks: str) -> dict[str, list[dict[str, Any]
     (folder / "card.yaml").write_text(card)
     recipe = folder / "recipe.yaml"
     recipe.write_text(f"name: spoken\nsources: [{{card: card.yaml, data: data}}]\ntasks: {tasks}\n")
-    build(recipe, folder / "out", jobs=1)
+    build(recipe, folder / "out", executing=Executing(workers=1))
     tables = {}
     for name in ("assets", "annotations", "pairs", "rejects"):
         files = sorted((folder / "out" / name).rglob("*.parquet"))
