@@ -132,16 +132,15 @@ class Recording:
         self.tokens = 0
 
     def complete(self, requests: Iterable[Request], images: ImageSource) -> Iterator[Outcome]:
-        for outcome in self._inner.complete(self._noted(requests), images):
+        for outcome in self._inner.complete(map(self._noted, requests), images):
             if isinstance(outcome, Answer):
                 self.answers += 1
                 self.tokens += outcome.completion_tokens or 0
             yield outcome
 
-    def _noted(self, requests: Iterable[Request]) -> Iterator[Request]:
-        for asked in requests:
-            self.bodies.append(asked.body)
-            yield asked
+    def _noted(self, asked: Request) -> Request:
+        self.bodies.append(asked.body)
+        return asked
 
     def close(self) -> None:
         self._inner.close()

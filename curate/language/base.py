@@ -117,7 +117,9 @@ class Completer(Protocol):
 
     `place` is asked when a build is planned, before anything starts; the constructor may start an engine. `complete`
     takes requests as it has room for them (bounded in flight) and yields one outcome for each, in any order; the
-    trouble of one request is its `Failure`, never an exception. `close` gives back what the engine holds.
+    trouble of one request is its `Failure`, never an exception. An outcome that was handed out may bring another
+    request: `requests`, once exhausted, may have more, so whoever can add to what is running asks its iterator again
+    before the call ends; what is left then is asked by another call. `close` gives back what the engine holds.
 
     Raises:
         CompleterError: the engine as a whole cannot work.

@@ -2,8 +2,8 @@
 
 import atexit
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -90,13 +90,7 @@ class RewriteStage:
         """
         requests = _requests_of(run, part, len(self.parts(run)))
         desk = _Desk(run, requests, beat)
-        rows: list[dict[str, Any]] = []
-        for asked, answer in desk.answers(asked.request for asked in requests.values()):
-            rows.append(desk.judged(requests[asked.request_id], asked, answer, attempt=1))
-        repairs = {repair.request.request_id: repair for repair in desk.repairs()}
-        for asked, answer in desk.answers(repair.request for repair in repairs.values()):
-            original = requests[repairs[asked.request_id].of]
-            rows.append(desk.judged(original, asked, answer, attempt=2))
+        rows = desk.work()
         desk.close()
         _count(writer, requests, rows)
         rows.sort(key=lambda row: (row["request_id"], row["attempt"]))
@@ -160,11 +154,39 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Repair:
-    """A second request, and the one whose answer was refused."""
+class _Sheet:
+    """A request on its way: the first one of an `_Asked`, or its repair."""
 
     request: Request
-    of: str
+    of: _Asked
+    attempt: Literal[1, 2]
+
+
+class _Tray:
+    """What is to be asked: an iterator that has more again when the judge of an answer has put a repair in.
+
+    So the engine never runs dry between the first answers and the repairs: it looks again whenever it has room.
+    """
+
+    def __init__(self) -> None:
+        self._sheets: deque[_Sheet] = deque()
+
+    def put(self, sheet: _Sheet) -> None:
+        self._sheets.append(sheet)
+
+    def sort(self, place: Callable[[Request], Any]) -> None:
+        self._sheets = deque(sorted(self._sheets, key=lambda sheet: place(sheet.request)))
+
+    def __len__(self) -> int:
+        return len(self._sheets)
+
+    def __iter__(self) -> Iterator[Request]:
+        return self
+
+    def __next__(self) -> Request:
+        if not self._sheets:
+            raise StopIteration
+        return self._sheets.popleft().request
 
 
 def _requests_of(run: Run, part: Part, parts: int) -> dict[str, _Asked]:
@@ -225,32 +247,41 @@ class _Desk:
             {sha256: picture.media_type for sha256, picture in seen.items()},
         )
         self._verifiers: dict[str, verify.Verifier] = {}
-        self._refused: dict[str, tuple[_Asked, str, Refusal]] = {}
+        self._requests = requests
+        self._tray = _Tray()
+        self._open: dict[str, _Sheet] = {}  # what waits for an answer, by the id of the request
+        self._rows: list[dict[str, Any]] = []
         self._troubles: Counter[Trouble] = Counter()
         self._detail = ""
 
-    def answers(self, requests: Iterable[Request]) -> Iterator[tuple[Request, StoredAnswer]]:
-        """Each request with its answer: those of the store first, the others as they come. Each is stored at once."""
-        missing: dict[str, Request] = {}
-        for asked in requests:
-            stored = self._store.get(asked.request_id)
-            if stored is None:
-                missing[asked.request_id] = asked
-            else:
-                yield asked, stored
-        if missing:
-            yield from self._answered(missing)
+    def work(self) -> list[dict[str, Any]]:
+        """Every request with its answers: those of the store first, the others as they come and are stored."""
+        for asked in self._requests.values():
+            self._ask(_Sheet(asked.request, asked, 1))
+        if self._has_pictures:
+            self._tray.sort(self._place)
+        while self._open:
+            self._answer()
+        return self._rows
 
-    def _answered(self, missing: dict[str, Request]) -> Iterator[tuple[Request, StoredAnswer]]:
-        """What the engine says now. What is only in trouble is left out."""
+    def _ask(self, sheet: _Sheet) -> None:
+        """Judge the stored answer, or put the request into the tray."""
+        stored = self._store.get(sheet.request.request_id)
+        if stored is None:
+            self._open[sheet.request.request_id] = sheet
+            self._tray.put(sheet)
+        else:
+            self._judge(sheet, stored)
+
+    def _answer(self) -> None:
+        """What the engine says now to all that is open, and to the repairs that come of it. Trouble is only counted."""
         name = self._rewrite.completer.name
         where = str(completer_class(name).place(self._options()))
-        waiting = set(missing)
         stored = 0
-        for outcome in self._engine().complete(self._ordered(missing), self._pictures.get):
-            if outcome.request_id not in waiting:
+        for outcome in self._engine().complete(self._tray, self._pictures.get):
+            sheet = self._open.pop(outcome.request_id, None)
+            if sheet is None:
                 raise CompleterError(f"the completer {name} answered what it was not asked, or twice; it has a fault")
-            waiting.remove(outcome.request_id)
             kept = _kept(outcome, where)
             if kept is None:
                 assert isinstance(outcome, Failure)
@@ -261,22 +292,16 @@ class _Desk:
             self._store.add([kept], sync=stored % _SYNC_EVERY == 0)
             first = self._store.get(kept.request_id)  # somebody else's, where theirs was stored before
             self._beat(kept.request_id)
-            yield missing[kept.request_id], first or kept
+            self._judge(sheet, first or kept)
         if stored % _SYNC_EVERY:
             self._store.add([])
-        if waiting:
-            raise CompleterError(f"the completer {name} said nothing of {len(waiting):,} requests; it has a fault")
+        if len(self._open) > len(self._tray):
+            silent = len(self._open) - len(self._tray)
+            raise CompleterError(f"the completer {name} said nothing of {silent:,} requests; it has a fault")
 
-    def _ordered(self, missing: dict[str, Request]) -> list[Request]:
-        """By id, or by where their images lie, so that each group of a file is read once."""
-        requests = list(missing.values())
-        if not self._has_pictures:
-            return requests
-        places = {
-            asked.request_id: [self._pictures.place(sha256) for sha256 in images_of(msgspec.json.decode(asked.body))]
-            for asked in requests
-        }
-        return sorted(requests, key=lambda asked: places[asked.request_id])
+    def _place(self, asked: Request) -> Any:
+        """Where a request's images lie, so that each group of a file is read once."""
+        return [self._pictures.place(sha256) for sha256 in images_of(msgspec.json.decode(asked.body))]
 
     def _engine(self) -> Completer:
         """The engine of this process, started when it is first needed."""
@@ -290,26 +315,28 @@ class _Desk:
     def _options(self) -> Any:
         return options_of(self._rewrite.completer.name, self._rewrite.completer.options)
 
-    def judged(self, of: _Asked, asked: Request, answer: StoredAnswer, *, attempt: Literal[1, 2]) -> dict[str, Any]:
-        """The row of an answer; the first one that is refused is kept for its repair."""
-        problem = self._problem(of, answer)
-        if problem is not None and attempt == 1 and answer.text is not None:
-            self._refused[of.request.request_id] = (of, answer.text, problem)
-        return {
-            "request_id": of.request.request_id,
-            "attempt": attempt,
-            "response_id": asked.request_id,
-            "text": answer.text,
-            "finish_reason": answer.finish_reason,
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "model": answer.model,
-            "engine": answer.engine,
-            "where": answer.where,
-            "verdict": "accepted" if problem is None else "refused",
-            "reason": None if problem is None else str(problem.reason),
-            "detail": None if problem is None else problem.detail,
-        }
+    def _judge(self, sheet: _Sheet, answer: StoredAnswer) -> None:
+        """The row of an answer; a first one that is refused is asked about once more."""
+        of, problem = sheet.of, self._problem(sheet.of, answer)
+        self._rows.append(
+            {
+                "request_id": of.request.request_id,
+                "attempt": sheet.attempt,
+                "response_id": sheet.request.request_id,
+                "text": answer.text,
+                "finish_reason": answer.finish_reason,
+                "prompt_tokens": answer.prompt_tokens,
+                "completion_tokens": answer.completion_tokens,
+                "model": answer.model,
+                "engine": answer.engine,
+                "where": answer.where,
+                "verdict": "accepted" if problem is None else "refused",
+                "reason": None if problem is None else str(problem.reason),
+                "detail": None if problem is None else problem.detail,
+            }
+        )
+        if problem is not None and sheet.attempt == 1 and answer.text is not None:
+            self._ask(_Sheet(repair_request(of.request, answer.text, problem, self._pack), of, 2))
 
     def _problem(self, of: _Asked, answer: StoredAnswer) -> Refusal | None:
         if answer.text is None:
@@ -332,12 +359,6 @@ class _Desk:
         if source not in self._verifiers:
             self._verifiers[source] = verify.Verifier(vocabulary_of(self._run, source))
         return self._verifiers[source]
-
-    def repairs(self) -> Iterator[_Repair]:
-        """One further request for each first answer that was refused, by the id of the first."""
-        for key in sorted(self._refused):
-            of, text, problem = self._refused[key]
-            yield _Repair(repair_request(of.request, text, problem, self._pack), key)
 
     def close(self) -> None:
         """Say so where the part cannot be built this time.

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -63,13 +64,14 @@ class CompleterContract:
     """Fixtures: `completer`, which may outlive a test; `options`, as it was made with; `to_close`, one to be closed.
 
     Overridden where it matters: `model` (what requests name), `requests_ahead` (how many may be taken before their
-    outcomes are given out), `sees_images`, and `too_long` (a request that cannot be answered).
+    outcomes are given out), `sees_images`, `joins`, and `too_long` (a request that cannot be answered).
     """
 
     model: str = "model"
     requests_ahead: int = 128
     sees_images: bool = False
     answers: bool = True
+    joins: bool = True  # a request that an outcome brings is answered in the same call
 
     @pytest.fixture
     def completer(self) -> Completer:
@@ -134,6 +136,22 @@ class CompleterContract:
             given += 1
             assert taken - given <= self.requests_ahead, "requests pile up"
         assert given == taken == count
+
+    def test_a_request_that_an_outcome_brings_is_answered_in_the_same_call_or_left_for_the_next(
+        self, completer: Completer
+    ) -> None:
+        first, brought = self._requests(6, 800), self._requests(6, 820)
+        tray, later = _Tray(first), deque(brought)
+        found: list[str] = []
+        for each in completer.complete(tray, no_images):
+            found.append(each.request_id)
+            if later:
+                tray.waiting.append(later.popleft())
+        assert not later, "the first six brought one each"
+        if self.joins:
+            assert not tray.waiting, "the engine was there and had room"
+        found += [each.request_id for each in completer.complete(tray, no_images)]
+        assert sorted(found) == sorted(each.request_id for each in (*first, *brought))
 
     def test_a_request_that_cannot_be_answered_harms_no_other(
         self, completer: Completer, too_long: Request | None
@@ -203,3 +221,18 @@ def _close(running: Iterable[Outcome]) -> None:
     close = getattr(running, "close", None)
     if close is not None:
         close()
+
+
+class _Tray:
+    """Requests that may become more after they have come to an end."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self.waiting = deque(requests)
+
+    def __iter__(self) -> Iterator[Request]:
+        return self
+
+    def __next__(self) -> Request:
+        if not self.waiting:
+            raise StopIteration
+        return self.waiting.popleft()

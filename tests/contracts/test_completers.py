@@ -53,6 +53,7 @@ class TestReplay(CompleterContract):
 
 class TestBatchFile(CompleterContract):
     answers = False
+    joins = False
     sees_images = True
     requests_ahead = 51
 

@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -90,16 +91,14 @@ class InProcess:
     def complete(self, requests: Iterable[Request], images: ImageSource) -> Iterator[Outcome]:
         """One outcome for each request, in the order in which the engine finishes."""
         asked = iter(requests)
-        for first in asked:  # an engine is started for nothing less than a request
-            asked = chain([first], asked)
-            break
-        else:
+        held = deque(islice(asked, 1))
+        if not held:  # an engine is started for nothing less than a request
             return
         restarts = self._options.restarts
         while True:
             engine = self._engine or self._start()
             try:
-                yield from engine.answer(asked, images)
+                yield from engine.answer(held, asked, images)
                 return
             except _EngineEndedError as end:
                 self.close()
@@ -196,16 +195,18 @@ class _Engine:
         if hasattr(self._core.engine_core, "outputs_queue"):
             threading.Thread(target=self._watch, args=(options.stalled_s,), daemon=True).start()
 
-    def answer(self, asked: Iterator[Request], images: ImageSource) -> Iterator[Outcome]:
-        """The loop: fill up, step, hand out what finished.
+    def answer(self, held: deque[Request], asked: Iterator[Request], images: ImageSource) -> Iterator[Outcome]:
+        """The loop: fill up, step, hand out what finished. `held` are requests that were taken already.
 
         Raises:
-            _EngineEndedError: the engine failed; the other requests are still in `asked`.
+            _EngineEndedError: the engine failed; the other requests are still in `held` and `asked`.
         """
         flying: set[str] = set()
         try:
             while True:
-                for request in islice(asked, self._room - len(flying)):
+                held.extend(islice(asked, self._room - len(flying) - len(held)))
+                while held:
+                    request = held.popleft()
                     refused = self._add(request, images)
                     if refused is None:
                         flying.add(request.request_id)
