@@ -4,16 +4,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT := build
 
-.PHONY: help demo test test-llm lint schemas bench clean
+.PHONY: help demo test test-llm test-airflow lint schemas bench clean
 
 help:
 	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
 	@echo "make test     lint, type-check and test everything"
 	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
+	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
 	@echo "make bench    measure works 1 to 5 beside their peers, and the verifier (set CURATE_TEST_DATA)"
-	@echo "make clean    remove what was built; .venv and .venv-llm stay"
+	@echo "make clean    remove what was built; .venv, .venv-llm and .venv-airflow stay"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("curate needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -56,6 +57,10 @@ test: .venv/.dev lint
 test-llm:
 	$(PYTHON) tests/llm/environment.py .venv-llm
 	@if [ -e .venv-llm/.ready ]; then .venv-llm/bin/python -m pytest tests/llm; fi
+
+test-airflow: .venv/.dev
+	$(PYTHON) -m tests.airflow.environment .venv-airflow
+	@if [ -e .venv-airflow/.ready ]; then CURATE_AIRFLOW=.venv-airflow $(BIN)/python -m pytest tests/airflow; fi
 
 schemas: .venv/.dev
 	$(BIN)/python -m curate.records

@@ -12,10 +12,11 @@ from typing import Any, Final, Literal
 import msgspec
 
 from curate import layouts, pacs, tasks
+from curate._version import __version__
 from curate.card import Card, load_card, read_yaml
 from curate.claim import claim
 from curate.corpus import Corpus, ProjectKey, project_key, resolve
-from curate.errors import CardError, RecipeError, StoreError, UsageError
+from curate.errors import CardError, CurateError, GateError, RecipeError, StoreError, UsageError
 from curate.execute import Executing
 from curate.execute.base import Beat, Job, Work
 from curate.execute.child import Limits
@@ -25,15 +26,17 @@ from curate.ledger import Ledger, Rewriting, Shortfall, judge, ledger_of, rewrit
 from curate.pacs import Ingested
 from curate.recipe import Recipe, load_recipe, recipe_of_card
 from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
+from curate.standing import note_stop
 from curate.store.answers import answers_folder
 from curate.store.commit import retire
 from curate.store.freshness import Freshness, cache_folder
-from curate.store.part import WHOLE, OutputFile, Part, Sidecars, differences
-from curate.store.trees import TREES, files_of
+from curate.store.part import WHOLE, OutputFile, Part, Sidecar, Sidecars, differences
+from curate.store.place import Place, is_remote
+from curate.store.trees import TREES
 from curate.terms import check_terms
 from curate.unanswered import damage_note, what_to_do
 
-__all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for"]
+__all__ = ["Built", "Plan", "Planned", "Progress", "build", "load", "plan", "run_for", "run_of", "state_of"]
 
 _WHOLE_STAGES: Final = ("group", "catalog")
 """The stages of one part for the whole corpus."""
@@ -45,6 +48,9 @@ _SERVED: Final = {
 }
 """The stages that a worker will be asked for: one under limits that decodes foreign bytes and whose culprits become
 rejects, one without, or the one with the engine of a language model."""
+
+_SEEN_WITHIN_S: Final = 60.0
+"""How long a network's file system may take to show what another machine wrote: NFS keeps a miss for up to a minute."""
 
 _HERE: Final = Executing()
 
@@ -102,7 +108,7 @@ def load(
     path: Path,
     data_root: Path | None,
     limit: int | None = None,
-    out: Path | None = None,
+    out: Place | None = None,
     completer: str | None = None,
 ) -> Corpus:
     """A recipe, or a card as a recipe of its own, with all that it names; `out` is where its output lies or will.
@@ -152,15 +158,15 @@ def _recipe_at(path: Path) -> Recipe:
     return load_recipe(path)
 
 
-def plan(corpus: Corpus, out: Path) -> Plan:
-    """What a build would do, and why.
+def plan(corpus: Corpus, out: Place, answers: Path | None = None) -> Plan:
+    """What a build would do, and why; `answers` is the folder of the answer store, by default beside the output.
 
     Raises:
         GateError: the terms of a source forbid what the recipe asks.
     """
     check_gates(corpus)
     key = project_key()
-    run = _run(corpus, out, key)
+    run = run_of(corpus, out, key, answers or _answer_folder(corpus, out, None))
     found: list[Planned] = []
     for stage in stages():
         open_upstream = [
@@ -171,7 +177,7 @@ def plan(corpus: Corpus, out: Path) -> Plan:
             if held_by is not None:
                 found.append(Planned(part, "waiting", (f"{held_by} comes first",)))
             else:
-                found.append(_state(stage, run, part))
+                found.append(state_of(stage, run, part))
     return Plan(tuple(found), (*_notes(corpus, key), *_outlook(run, found)))
 
 
@@ -209,14 +215,15 @@ def _stands_on(part: Part, upstream: Part) -> bool:
     return part.source == upstream.source and (upstream.bucket is None or part.bucket in (None, upstream.bucket))
 
 
-def _state(stage: Stage, run: Run, part: Part) -> Planned:
+def state_of(stage: Stage, run: Run, part: Part) -> Planned:
+    """Whether one part is current, by what it was made from; what it stands on is taken for done."""
     sidecar = run.sidecars.get(part)
     if sidecar is None:
         return Planned(part, "missing", ("not built yet",))
     if stage.name == "scan" and _is_mirror_gone(run, part.source):
         return Planned(part, "stale", ("its mirror is gone: a build fetches it again",))
-    reasons = differences(sidecar, stage.fingerprint(run, part), stage.inputs(run, part))
-    reasons += [f"file {file.name} is not there in full" for file in sidecar.files if not _is_whole(run.out, file)]
+    reasons = differences(sidecar, run.fingerprint(stage, part), stage.inputs(run, part))
+    reasons += [f"file {file.name} is not there in full" for file in sidecar.files if not _is_whole(run.sidecars, file)]
     return Planned(part, "stale" if reasons else "done", tuple(reasons))
 
 
@@ -225,30 +232,36 @@ def _is_mirror_gone(run: Run, source: str) -> bool:
     return entry.dicomweb is not None and not Path(entry.root).is_dir()
 
 
-def _is_whole(out: Path, file: OutputFile) -> bool:
+def _is_whole(sidecars: Sidecars, file: OutputFile) -> bool:
     """True where a committed file, or all files of a tree, have their size; the digest is what `check` takes."""
-    place = out / file.name
     try:
         if file.table in TREES:
-            sizes = [path.stat().st_size for _, path in files_of(place)]
+            sizes = sidecars.files_in(file.name)
             return (sum(sizes), len(sizes)) == (file.bytes, file.rows)
-        return place.stat().st_size == file.bytes
-    except (OSError, StoreError):
+        return sidecars.size(file.name) == file.bytes
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as problem:
+        raise StoreError(
+            f"cannot look at {sidecars.out / file.name}: {problem.strerror}; see to the rights, then run it again"
+        ) from None
 
 
-def _run(corpus: Corpus, out: Path, key: ProjectKey) -> Run:
-    return Run(corpus, key, out, Sidecars(out), Freshness(cache_folder(out)))
+def run_of(corpus: Corpus, out: Place, key: ProjectKey, answers: Path | None = None) -> Run:
+    """What the stages need to know of an output and its sources."""
+    sidecars = Sidecars(out)
+    sidecars.load()
+    return Run(corpus, key, out, sidecars, Freshness(cache_folder(out)), answers=answers)
 
 
-def run_for(recipe_path: Path, out: Path, data_root: Path | None) -> Run:
+def run_for(recipe_path: Path, out: Place, data_root: Path | None) -> Run:
     """What a command needs that looks at an output and its sources together."""
-    return _run(load(recipe_path, data_root, out=out), out, project_key())
+    return run_of(load(recipe_path, data_root, out=out), out, project_key())
 
 
 def build(
     recipe_path: Path,
-    out: Path,
+    out: Place,
     data_root: Path | None = None,
     *,
     executing: Executing = _HERE,
@@ -262,29 +275,37 @@ def build(
 ) -> Built:
     """Build what is wanted and absent or stale; what was committed stays whatever happens.
 
-    `only_stage` builds that stage alone; `part_range` the parts from A up to B of its full sorted list. `offline` asks
-    no DICOMweb server: their sources are built from the mirrors that the last build left. `completer` answers requests
-    instead of the recipe's own; `answers` is the folder of the answer store, by default beside the output.
+    `only_stage` builds that stage alone; `part_range` the parts from A up to B of its full sorted list, and then the
+    ledger is of these alone. `offline` asks no DICOMweb server: their sources are built from the mirrors that the last
+    build left. `completer` answers requests instead of the recipe's own; `answers` is the folder of the answer store,
+    by default beside the output.
 
     Raises:
         CurateError: see `errors`.
     """
     corpus = load(recipe_path, data_root, limit, out, completer)
-    return build_corpus(
-        corpus,
-        out,
-        executing=executing,
-        only_stage=only_stage,
-        part_range=part_range,
-        offline=offline,
-        answers=answers,
-        progress=progress,
-    )
+    note_stop(out, None)
+    try:
+        return build_corpus(
+            corpus,
+            out,
+            executing=executing,
+            only_stage=only_stage,
+            part_range=part_range,
+            offline=offline,
+            answers=answers,
+            progress=progress,
+        )
+    except (UsageError, GateError):  # nothing was begun
+        raise
+    except CurateError as problem:
+        note_stop(out, problem)
+        raise
 
 
 def build_corpus(
     corpus: Corpus,
-    out: Path,
+    out: Place,
     *,
     executing: Executing = _HERE,
     only_stage: str | None = None,
@@ -298,14 +319,15 @@ def build_corpus(
     if only_stage is not None and only_stage not in STAGE_NAMES:
         raise UsageError(f"no stage {only_stage!r}; the stages are {', '.join(STAGE_NAMES)}")
     check_gates(corpus)
-    store = (answers or answers_folder(out)).absolute()
+    store = _answer_folder(corpus, out, answers)
     key = project_key()
     claim(corpus, out, key)
-    ingested = _ingest(corpus, key, offline, progress) if only_stage in (None, "scan") else ()
-    run = _run(corpus, out, key)
+    run = run_of(corpus, out, key)
+    ingested = _ingest(run, part_range, offline, progress) if only_stage in (None, "scan") else ()
     built: dict[str, int] = {}
     kept: dict[str, int] = {}
     damaged = 0
+    wanted: list[Part] = []
     with executing.open() as executor:
         for name in STAGE_NAMES:
             if only_stage not in (None, name):
@@ -316,32 +338,55 @@ def build_corpus(
                 wanted = wanted[slice(*part_range)]
             else:
                 _retire_unwanted(run, stage, wanted)
-            todo = [part for part in wanted if _state(stage, run, part).state != "done"]
+            todo = [part for part in wanted if state_of(stage, run, part).state != "done"]
             built[stage.name], kept[stage.name] = len(todo), len(wanted) - len(todo)
             if todo:
-                work = _work(corpus, out, store, stage.name, executing.gpus)
+                work = _work(run, store, stage.name, executing.gpus)
                 unanswered, lost = _run_parts(partial(executor.run, work), run, stage, todo, progress)
                 damaged = max(damaged, lost)
-                if unanswered is not None:
+                if unanswered is not None and store is not None:
                     raise CompleterError(what_to_do(unanswered, store, damaged))
-    sidecars = run.sidecars.listed()
-    ledger = ledger_of(sidecars)
+    sidecars = run.sidecars.each() if part_range is None else (run.sidecars.need(part) for part in wanted)
+    rewrites: list[Sidecar] = []
+    ledger = ledger_of(_noting(sidecars, "rewrite", rewrites))
     return Built(
         ledger,
         judge(ledger, corpus) if only_stage is None else (),
         built,
         kept,
         time.monotonic() - began,
-        _notes(corpus, key) + ((damage_note(store, damaged),) if damaged else ()),
+        _notes(corpus, key) + ((damage_note(store, damaged),) if damaged and store else ()),
         ingested,
-        rewriting_of(ledger, sidecars),
+        rewriting_of(ledger, rewrites),
     )
 
 
-def _work(corpus: Corpus, out: Path, store: Path, stage: str, gpus: float) -> Work:
-    """What the workers of a stage need to know."""
+def _noting(sidecars: Iterable[Sidecar], stage: str, noted: list[Sidecar]) -> Iterator[Sidecar]:
+    """The sidecars as they pass, those of one stage noted."""
+    for sidecar in sidecars:
+        if sidecar.stage == stage:
+            noted.append(sidecar)
+        yield sidecar
+
+
+def _answer_folder(corpus: Corpus, out: Place, named: Path | None) -> Path | None:
+    """Where answers are kept; null where nobody is asked and there is no place beside the output."""
+    if named is None and corpus.recipe.rewrite is None and is_remote(out):
+        return None
+    return (named or answers_folder(out)).absolute()
+
+
+def _work(run: Run, store: Path | None, stage: str, gpus: float) -> Work:
+    """What the workers of a stage need to know, and what they must agree about with this process."""
     kind = next(kind for kind, served in _SERVED.items() if stage in served)
-    shared = {"corpus": corpus, "out": str(out), "stages": _SERVED[kind], "answers": str(store)}
+    shared = {
+        "corpus": run.corpus,
+        "out": str(run.out.absolute()),  # a worker may run in another folder
+        "stages": _SERVED[kind],
+        "answers": None if store is None else str(store),
+        "key": run.key.fingerprint,
+        "version": __version__,
+    }
     call, plain = "curate.stages.runner:PartRunner", msgspec.json.encode(shared)
     if kind == "isolated":
         return Work(call, plain, Limits())
@@ -351,17 +396,19 @@ def _work(corpus: Corpus, out: Path, store: Path, stage: str, gpus: float) -> Wo
 
 
 def _ingest(
-    corpus: Corpus, key: ProjectKey, offline: bool, progress: Callable[[Progress], None]
+    run: Run, part_range: tuple[int, int] | None, offline: bool, progress: Callable[[Progress], None]
 ) -> tuple[Ingested, ...]:
-    """Bring the mirrors of DICOMweb sources up to date, or see that they are whole."""
+    """Bring the mirrors of DICOMweb sources up to date, or see that they are whole; in a range, only of its own."""
 
     def told(done: int, wanted: int) -> None:
         progress(Progress("fetch", wanted, done))
 
-    sources = [source for source in corpus.sources if source.dicomweb is not None]
+    parts = stage_named("scan").parts(run)
+    scanned = {part.source for part in (parts if part_range is None else parts[slice(*part_range)])}
+    sources = [source for source in run.corpus.sources if source.dicomweb is not None and source.id in scanned]
     if offline:
-        return tuple(pacs.from_mirror(source, key) for source in sources)
-    return tuple(pacs.ingest(source, key, environment=os.environ, progress=told) for source in sources)
+        return tuple(pacs.from_mirror(source, run.key) for source in sources)
+    return tuple(pacs.ingest(source, run.key, environment=os.environ, progress=told) for source in sources)
 
 
 def _run_parts(
@@ -376,18 +423,40 @@ def _run_parts(
     )
     finished = served(jobs, lambda key: progress(Progress(stage.name, len(todo), item=key)))
     for done, (job, receipt) in enumerate(finished, start=1):
-        run.sidecars.forget(Part(job["stage"], job["source"], job["bucket"]))
+        part = Part(job["stage"], job["source"], job["bucket"])
+        run.sidecars.forget(part)
         if "unanswered" in receipt:
             troubles.update({Trouble(trouble): n for trouble, n in receipt["unanswered"].items()})
             detail = detail or receipt["detail"]
+        else:
+            _see(run, part)
         damaged = max(damaged, receipt.get("damaged", 0))
         progress(Progress(stage.name, len(todo), done))
     return UnansweredError(troubles, detail) if troubles else None, damaged
 
 
+def _see(run: Run, part: Part) -> None:
+    """See that a part that a worker committed is there for this process too.
+
+    A file system of a network may hide a file for a while from whoever looked for it before it was there.
+
+    Raises:
+        StoreError: it is not: the worker wrote elsewhere.
+    """
+    until = time.monotonic() + _SEEN_WITHIN_S
+    while run.sidecars.get(part) is None:
+        if time.monotonic() > until:
+            raise StoreError(
+                f"a worker has built part {part}, but it is not below {run.out} here: give an output folder that all "
+                "machines share under the same name"
+            )
+        time.sleep(1)
+        run.sidecars.forget(part)
+
+
 def _retire_unwanted(run: Run, stage: Stage, wanted: list[Part]) -> None:
     keep = set(wanted)
-    gone = [sidecar.part for sidecar in run.sidecars.listed(stage.name) if sidecar.part not in keep]
+    gone = [part for part in run.sidecars.parts(stage.name) if part not in keep]
     retire(run.out, gone)
     for part in gone:
         run.sidecars.forget(part)

@@ -1,15 +1,18 @@
 """Query a built corpus: DuckDB views and Polars lazy frames over the files that sidecars name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from upath import UPath
 
 from curate.corpus import described
 from curate.errors import StoreError, UsageError
 from curate.schema import CATALOG_TABLES, IMAGES, VIDEOS
+from curate.store.committed import CommittedFiles
 from curate.store.part import Part, Sidecars
+from curate.store.place import Place, filesystem, is_remote, place_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +38,7 @@ class Catalog:
     videos: "polars.LazyFrame"
 
 
-def catalog_files(out: Path) -> dict[str, list[Path]]:
+def catalog_files(out: Place) -> dict[str, list[Place]]:
     """The committed files of each table, those of `images` and `videos` included.
 
     Raises:
@@ -53,21 +56,40 @@ def catalog_files(out: Path) -> dict[str, list[Path]]:
     return files | {table: [out / file.name for one in reads for file in one.of(table)] for table in _WITH_BYTES}
 
 
-def open_catalog(out: str | Path) -> Catalog:
+def open_catalog(out: str | Place) -> Catalog:
     """The tables of a built corpus as Polars lazy frames."""
     import polars as pl
 
     frames: dict[str, pl.LazyFrame] = {}
-    for table, files in catalog_files(Path(out)).items():
-        frames[table] = pl.scan_parquet(files) if files else pl.DataFrame(_schema(table).empty_table()).lazy()
+    for table, files in catalog_files(place_of(out) if isinstance(out, str) else out).items():
+        remote = [file for file in files if is_remote(file)]
+        if remote:
+            frames[table] = pl.scan_pyarrow_dataset(_dataset(remote, _schema(table)))
+        elif files:
+            frames[table] = pl.scan_parquet([str(file) for file in files])
+        else:
+            frames[table] = pl.DataFrame(_schema(table).empty_table()).lazy()
     return Catalog(**frames)
 
 
-def connect(out: Path) -> "duckdb.DuckDBPyConnection":
+def _dataset(files: Sequence[UPath], schema: pa.Schema) -> Any:
+    """Files of a store, of which columns and row groups are fetched as they are needed.
+
+    They are reached as everything else of the output is, with the same credentials and endpoint.
+    """
+    import pyarrow.dataset
+
+    paths = [file.path for file in files]
+    return pyarrow.dataset.dataset(paths, schema=schema, filesystem=filesystem(files[0]), format="parquet")
+
+
+def connect(out: Place) -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection in memory with a view per table."""
     import duckdb
 
     connection = duckdb.connect(":memory:")
+    if is_remote(out):
+        connection.register_filesystem(CommittedFiles(out))
     try:
         _make_views(connection, out)
     except duckdb.Error as problem:
@@ -76,7 +98,7 @@ def connect(out: Path) -> "duckdb.DuckDBPyConnection":
     return connection
 
 
-def _make_views(connection: "duckdb.DuckDBPyConnection", out: Path) -> None:
+def _make_views(connection: "duckdb.DuckDBPyConnection", out: Place) -> None:
     for table, files in catalog_files(out).items():
         if files:
             names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
@@ -90,7 +112,7 @@ def _schema(table: str) -> pa.Schema:
     return _WITH_BYTES[table] if table in _WITH_BYTES else CATALOG_TABLES[table]
 
 
-def query(out: Path, sql: str) -> "duckdb.DuckDBPyRelation":
+def query(out: Place, sql: str) -> "duckdb.DuckDBPyRelation":
     """The answer to one SQL statement over the views named as the tables.
 
     Raises:

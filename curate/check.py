@@ -1,30 +1,27 @@
 """check: whether an output folder is what it says: digests, types, closed words, invariants, expectations."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate import expectations
 from curate.catalog import connect
-from curate.corpus import Corpus, ResolvedSource, described, project_key
+from curate.corpus import described
 from curate.errors import StoreError
 from curate.invariants import INVARIANTS
-from curate.recipe import Recipe
 from curate.records import RECORDS, closed_words, record_validator
 from curate.schema import CATALOG_TABLES, TABLES, item_key
-from curate.stages import Stage, stages
+from curate.stages import stages
 from curate.stages.base import Run
 from curate.stages.item_files import rehash
-from curate.store.freshness import Freshness, cache_folder
-from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, Sidecars, decode_sidecar
+from curate.standing import inputs_within, run_within
+from curate.store.parquet import open_parquet
+from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, decode_sidecar
+from curate.store.place import Place, digest_of, read_many, walk
 from curate.store.trees import TREES, digest_of_tree
 
 if TYPE_CHECKING:
@@ -62,7 +59,7 @@ class Report:
         return not self.findings
 
 
-def check(out: Path, run: Run | None = None) -> Report:
+def check(out: Place, run: Run | None = None) -> Report:
     """Run every check. `run`, with its data folders, adds the digests of the source files.
 
     Raises:
@@ -115,48 +112,49 @@ def check(out: Path, run: Run | None = None) -> Report:
     return Report(checked, tuple(findings), tuple(not_run))
 
 
-def _sidecars(out: Path, findings: list[Finding]) -> list[Sidecar]:
+def _sidecars(out: Place, findings: list[Finding]) -> list[Sidecar]:
     found = []
     is_valid: Callable[[Any], bool] = record_validator("sidecar").is_valid
-    for path in sorted((out / SIDECAR_FOLDER).rglob("*.json")):
+    base = out / SIDECAR_FOLDER
+    names = [one.name for one in walk(base) if one.name.endswith(".json")]
+    for within, data in zip(names, read_many([base / name for name in names]), strict=True):
+        name = f"{SIDECAR_FOLDER}/{within}"
         try:
-            data = path.read_bytes()
-            sidecar = decode_sidecar(data)
+            sidecar = decode_sidecar(_bytes_or_raise(data))
         except (OSError, ValueError) as problem:
-            findings.append(
-                Finding("sidecar", path.relative_to(out).as_posix(), f"{problem}; remove it and build again")
-            )
+            findings.append(Finding("sidecar", name, f"{problem}; remove it and build again"))
             continue
-        if not is_valid(msgspec.json.decode(data)):
-            findings.append(
-                Finding("record", path.relative_to(out).as_posix(), "does not fit sidecar.schema.json; build again")
-            )
-        if sidecar.part.sidecar_path != path.relative_to(out).as_posix():
-            findings.append(Finding("sidecar", path.relative_to(out).as_posix(), f"is the sidecar of {sidecar.part}"))
+        if not is_valid(msgspec.json.decode(_bytes_or_raise(data))):
+            findings.append(Finding("record", name, "does not fit sidecar.schema.json; build again"))
+        if sidecar.part.sidecar_path != name:
+            findings.append(Finding("sidecar", name, f"is the sidecar of {sidecar.part}"))
         found.append(sidecar)
     return found
 
 
-def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
+def _bytes_or_raise(data: bytes | OSError) -> bytes:
+    if isinstance(data, OSError):
+        raise data
+    return data
+
+
+def _check_file(out: Place, part: Part, file: OutputFile) -> Iterator[Finding]:
     path = out / file.name
     if file.table in TREES:
         yield from _check_tree(path, part, file)
         return
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as handle:
-            while chunk := handle.read(2**20):
-                digest.update(chunk)
+        digest, _ = digest_of(path)
     except OSError as problem:
         yield Finding("file", file.name, f"cannot be read: {problem.strerror}; build again")
         return
-    if digest.hexdigest() != file.sha256:
-        found = f"sha256 is {digest.hexdigest()[:12]}…, the sidecar of {part} says {file.sha256[:12]}…"
+    if digest != file.sha256:
+        found = f"sha256 is {digest[:12]}…, the sidecar of {part} says {file.sha256[:12]}…"
         yield Finding("digest", file.name, f"{found}; remove the file and build again")
         return
     try:
-        parquet = pq.ParquetFile(path)
-    except (OSError, pa.ArrowException):
+        parquet = open_parquet(path)
+    except StoreError:
         yield Finding("file", file.name, "is not Parquet")
         return
     schema = (CATALOG_TABLES if part.stage == "catalog" else TABLES).get(file.table)
@@ -166,7 +164,7 @@ def _check_file(out: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
         yield Finding("rows", file.name, f"holds {parquet.metadata.num_rows} rows, the sidecar says {file.rows}")
 
 
-def _check_tree(path: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
+def _check_tree(path: Place, part: Part, file: OutputFile) -> Iterator[Finding]:
     """A volume is a folder: its digest is that of every file in it, so that a chunk that is gone or altered shows."""
     try:
         digest, _, count = digest_of_tree(path)
@@ -178,9 +176,9 @@ def _check_tree(path: Path, part: Part, file: OutputFile) -> Iterator[Finding]:
         yield Finding("digest", file.name, f"{found}; remove the folder and build again")
 
 
-def _check_chain(out: Path) -> Iterator[Finding]:
+def _check_chain(out: Place) -> Iterator[Finding]:
     """Every part that the description wants is there, and was made from the parts that stand beside it now."""
-    run = _run_of(out)
+    run = run_within(out)
     scan, *others = stages()
     unscanned = [part for part in scan.parts(run) if run.sidecars.get(part) is None]
     if unscanned:
@@ -188,7 +186,7 @@ def _check_chain(out: Path) -> Iterator[Finding]:
         return
     for stage in others:
         try:
-            wanted = [(part, run.sidecars.need(part), _inputs_within(stage, run, part)) for part in stage.parts(run)]
+            wanted = [(part, run.sidecars.need(part), inputs_within(stage, run, part)) for part in stage.parts(run)]
         except StoreError as problem:
             yield Finding("part", stage.name, str(problem))
             return
@@ -196,23 +194,6 @@ def _check_chain(out: Path) -> Iterator[Finding]:
             changed = [name for name, digest in now.items() if built.inputs.get(name) != digest]
             if changed:
                 yield Finding("part", str(part), f"was made from other {', '.join(changed[:SHOWN])}; build again")
-
-
-def _inputs_within(stage: Stage, run: Run, part: Part) -> dict[str, str]:
-    """The inputs of a part that lie in the output itself."""
-    if stage.name == "read":
-        return {"inventory": run.sidecars.need(Part("scan", part.source)).digest("inventory", part.bucket)}
-    return stage.inputs(run, part)
-
-
-def _run_of(out: Path) -> Run:
-    """What an output folder says of itself, as a run without data folders."""
-    said = described(out)
-    entries = [{"card": name} for name in sorted(said.cards)]
-    recipe = msgspec.convert(said.recipe | {"sources": entries}, Recipe)
-    sources = tuple(ResolvedSource(card, "", said.limits.get(name)) for name, card in sorted(said.cards.items()))
-    corpus = Corpus(recipe=recipe, sources=sources, pack=said.pack)
-    return Run(corpus, project_key({}), out, Sidecars(out), Freshness(cache_folder(out)))
 
 
 def _check_invariants(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:
@@ -249,14 +230,14 @@ class _Records:
     findings: tuple[Finding, ...] = ()
 
 
-def _check_records(out: Path, table: str, sidecars: list[Sidecar]) -> _Records:
+def _check_records(out: Place, table: str, sidecars: list[Sidecar]) -> _Records:
     """The rows of a table of the catalog as the JSON records that others read, against their schema."""
     schema = RECORDS[table]
     is_valid: Callable[[Any], bool] = record_validator(schema).is_valid
     catalog = next(sidecar for sidecar in sidecars if sidecar.stage == "catalog")
     rows, looked_at, start, broken = sum(file.rows for file in catalog.of(table)), 0, 0, []
     for file in catalog.of(table):
-        for batch in pq.ParquetFile(out / file.name).iter_batches(4096):
+        for batch in open_parquet(out / file.name).iter_batches(4096):
             numbers = _sample(start, batch.num_rows, rows)
             start += batch.num_rows
             for number, record in zip(numbers, batch.take(numbers - start + batch.num_rows).to_pylist(), strict=True):

@@ -14,18 +14,51 @@ import click
 from curate import printing
 from curate._version import __version__
 from curate.errors import CurateError, UsageError
+from curate.store.place import Place, place_of
 
 __all__ = ["cli", "main"]
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path, dir_okay=False))
-FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+
+
+def _place(text: str) -> Place:
+    """What a command line names as an output."""
+    try:
+        place = place_of(text)
+    except UsageError as problem:
+        raise click.BadParameter(str(problem)) from None
+    if isinstance(place, Path) and place.exists() and not place.is_dir():
+        raise click.BadParameter(f"Directory '{place}' is a file.")
+    return place
+
+
+def _data_folder(text: str) -> Path:
+    """Where sources lie: a folder of this machine."""
+    place = _place(text)
+    if not isinstance(place, Path):
+        raise click.BadParameter(
+            f"{text}: data are read from folders; mirror them into one or mount them, and name that"
+        )
+    return place
+
+
+FOLDER = click.argument("folder", metavar="DIR", type=_place)
+OUT = click.option(
+    "--out", "target", metavar="DIR", required=True, type=_place, help="The output: a folder, or s3://BUCKET/PREFIX."
+)
+ANSWERS = click.option(
+    "--answers",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of the answer store; by default OUT.answers. An output in a store has none beside it.",
+)
 COMPLETER = click.option(
     "--completer", help="Who answers the rewriter's requests, instead of whom the recipe names: replay, ..."
 )
 DATA = click.option(
     "--data",
     "data_root",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_data_folder,
+    metavar="DIRECTORY",
     help="Folder that holds one folder per source id.",
 )
 
@@ -136,32 +169,47 @@ def phantom(out: printing.Printer, folder: Path, images: int, seed: str, only: t
 
 @command
 @RECIPE
-@click.option(
-    "--out", "target", required=True, type=click.Path(path_type=Path, file_okay=False), help="The output folder."
-)
+@OUT
 @DATA
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many images per source.")
 @COMPLETER
+@ANSWERS
+@click.option("--stage", "only_stage", help="With --ranges: of this stage, when those before it are done.")
+@click.option(
+    "--ranges",
+    "at_most",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Instead of parts: the ranges A:B for `build --parts`, with at most N parts to build in each.",
+)
 def plan(
     out: printing.Printer,
     recipe: Path,
-    target: Path,
+    target: Place,
     data_root: Path | None,
     limit: int | None,
     completer: str | None,
+    answers: Path | None,
+    only_stage: str | None,
+    at_most: int | None,
 ) -> int:
     """Which parts a build would make, and why."""
     from curate.build import load
     from curate.build import plan as make_plan
 
-    return out.plan(make_plan(load(recipe, data_root, limit, target, completer), target))
+    if (only_stage is None) != (at_most is None):
+        raise UsageError("--stage and --ranges go together: they ask what a scheduler should build of one stage")
+    if only_stage is not None and at_most is not None:
+        from curate.ranges import stage_ranges
+
+        corpus = load(recipe, data_root, limit, target, completer)
+        return out.ranges(stage_ranges(corpus, target, only_stage, at_most, answers))
+    return out.plan(make_plan(load(recipe, data_root, limit, target, completer), target, answers))
 
 
 @command
 @RECIPE
-@click.option(
-    "--out", "target", required=True, type=click.Path(path_type=Path, file_okay=False), help="The output folder."
-)
+@OUT
 @DATA
 @click.option("--executor", default="local", show_default=True, help="How parts are run: local, dask, ray, ...")
 @click.option("--address", help="Of the cluster's scheduler; by default a cluster on this machine is started.")
@@ -172,15 +220,11 @@ def plan(
 @click.option("--parts", "part_range", metavar="A:B", help="Only parts A up to B of the stage's full sorted list.")
 @click.option("--offline", is_flag=True, help="Ask no DICOMweb server: build from the mirrors of the last build.")
 @COMPLETER
-@click.option(
-    "--answers",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of the answer store; by default OUT.answers.",
-)
+@ANSWERS
 def build(
     out: printing.Printer,
     recipe: Path,
-    target: Path,
+    target: Place,
     data_root: Path | None,
     executor: str,
     address: str | None,
@@ -227,18 +271,39 @@ def _range(text: str | None, only_stage: str | None) -> tuple[int, int] | None:
 
 @command
 @FOLDER
-@click.option("--watch", is_flag=True, help="Look again every two seconds until interrupted.")
-def status(out: printing.Printer, folder: Path, watch: bool) -> int:
-    """How far a build is, from its sidecars alone."""
+@click.option("--watch", is_flag=True, help="Look again every few seconds, until the build is complete.")
+def status(out: printing.Printer, folder: Place, watch: bool) -> int:
+    """How far a build is and how fast it goes, from its sidecars alone."""
     import time
 
-    from curate.status import status as look
+    from curate.status import Watch
 
+    watched = Watch(folder)
     while True:
-        code = out.status(folder, look(folder))
-        if not watch:
+        began = time.monotonic()
+        seen = watched.look()
+        code = out.status(folder, seen, again=watch)
+        if not watch or seen.complete:
             return code
-        time.sleep(2)
+        time.sleep(max(2, 4 * (time.monotonic() - began)))
+
+
+@command
+@FOLDER
+@click.option(
+    "--to",
+    "target",
+    metavar="FILE|URL",
+    required=True,
+    help="A file that events are appended to, or the address of a server (its key: OPENLINEAGE_API_KEY).",
+)
+def lineage(out: printing.Printer, folder: Place, target: str) -> int:
+    """Tell what was built from what as OpenLineage events; what the target has is not sent again."""
+    import os
+
+    from curate.lineage import send
+
+    return out.sent(folder, target, send(folder, target, os.environ))
 
 
 @command
@@ -248,7 +313,7 @@ def status(out: printing.Printer, folder: Path, watch: bool) -> int:
 )
 @click.option("--list", "listed", is_flag=True, help="List the rows instead of counting them.")
 @click.option("--retry", is_flag=True, help="Let the next build try again what only this machine refused.")
-def rejects(out: printing.Printer, folder: Path, by: str, listed: bool, retry: bool) -> int:
+def rejects(out: printing.Printer, folder: Place, by: str, listed: bool, retry: bool) -> int:
     """What was refused or filtered, and why."""
     from curate.status import forget_environmental, reject_counts, reject_rows
 
@@ -258,7 +323,7 @@ def rejects(out: printing.Printer, folder: Path, by: str, listed: bool, retry: b
 
 
 @command
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="[DIR]", required=False, type=_place)
 @click.option("--sources", "with_sources", is_flag=True, help="Take the digests of the source files again, too.")
 @DATA
 @click.option("--recipe", type=click.Path(path_type=Path, dir_okay=False), help="The recipe, for --sources.")
@@ -272,7 +337,7 @@ def rejects(out: printing.Printer, folder: Path, by: str, listed: bool, retry: b
 @click.option("--images", type=click.Path(path_type=Path, file_okay=False), help="Where the images of --records lie.")
 def check(
     out: printing.Printer,
-    folder: Path | None,
+    folder: Place | None,
     with_sources: bool,
     data_root: Path | None,
     recipe: Path | None,
@@ -298,7 +363,7 @@ def check(
 @command
 @FOLDER
 @click.argument("sql")
-def query(out: printing.Printer, folder: Path, sql: str) -> int:
+def query(out: printing.Printer, folder: Place, sql: str) -> int:
     """Ask DuckDB; the views are assets, annotations, groups, pairs, responses, rejects, parts, images, videos."""
     from curate.catalog import query as ask
 
@@ -308,7 +373,7 @@ def query(out: printing.Printer, folder: Path, sql: str) -> int:
 @command
 @FOLDER
 @click.argument("key")
-def why(out: printing.Printer, folder: Path, key: str) -> int:
+def why(out: printing.Printer, folder: Place, key: str) -> int:
     """From a pair back to source bytes, or from a file forward to what became of it."""
     from curate.why import why as explain
 
@@ -318,11 +383,11 @@ def why(out: printing.Printer, folder: Path, key: str) -> int:
 @command
 @FOLDER
 @click.option("--dry-run", is_flag=True, help="Only list.")
-def gc(out: printing.Printer, folder: Path, dry_run: bool) -> int:
+def gc(out: printing.Printer, folder: Place, dry_run: bool) -> int:
     """Remove files that no sidecar names. Not while a build runs."""
     from curate.status import collect
 
-    return out.collected(folder, *collect(folder, dry_run=dry_run), dry_run=dry_run)
+    return out.collected(folder, collect(folder, dry_run=dry_run), dry_run=dry_run)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from curate.resources import shipped
 from curate.schema import identity
 from curate.store.freshness import cache_folder
 from curate.store.part import sealed, unsealed
+from curate.store.place import Place, read_bytes
 
 __all__ = [
     "PUBLIC_KEY",
@@ -134,7 +135,7 @@ class Described(Struct, frozen=True):
     pack: Pack | None = None
 
 
-def described(out: Path) -> Described:
+def described(out: Place) -> Described:
     """What an output folder says of itself.
 
     Raises:
@@ -142,13 +143,13 @@ def described(out: Path) -> Described:
         StoreError: its description is damaged.
     """
     try:
-        data = (out / CORPUS_FILE).read_bytes()
+        data = read_bytes(out / CORPUS_FILE)
     except FileNotFoundError:
         raise UsageError(
-            f"{out} holds no corpus ({CORPUS_FILE} is not there); name the folder given to `curate build --out`"
+            f"{out} holds no corpus ({CORPUS_FILE} is not there); name the place given to `curate build --out`"
         ) from None
     except OSError as problem:
-        raise StoreError(f"cannot read {out / CORPUS_FILE}: {problem.strerror}") from None
+        raise StoreError(f"cannot read {out / CORPUS_FILE}: {problem.strerror}; see to the rights") from None
     try:
         return msgspec.convert(unsealed(data), Described)
     except ValueError as problem:
@@ -194,12 +195,12 @@ def catalog_folders(recipe_folder: Path | None = None) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def mirror_folder(out: Path, source: str) -> Path:
+def mirror_folder(out: Place, source: str) -> Path:
     """Where the files of a DICOMweb source lie: beside the output, with what belongs to this machine alone."""
     return cache_folder(out) / "dicomweb" / source
 
 
-def resolve(recipe: Recipe, data_root: Path | None, out: Path | None = None) -> Corpus:
+def resolve(recipe: Recipe, data_root: Path | None, out: Place | None = None) -> Corpus:
     """The recipe's cards and data folders. Sources from DICOMweb need `out`: their mirrors lie beside it.
 
     Raises:
@@ -243,6 +244,11 @@ def _check_windows(recipe: Recipe) -> None:
 
 
 def _data_folder(named: str | None, card: Card, folder: Path, data_root: Path | None) -> Path:
+    if named is not None and "://" in named:
+        raise UsageError(
+            f"source {card.id}: data are read from folders, not from {named.partition('://')[0]}:// addresses; mirror "
+            "them into a folder or mount them, and name that (docs/storage.md)"
+        )
     if named is not None and named.startswith("package:"):
         root = _package_folder(named.removeprefix("package:"), card)
     elif named is not None:

@@ -29,12 +29,15 @@ class CurateError(Exception):
     """A failure that a person can do something about."""
 
     exit_code = 1
+    retryable = True
+    """False where the same command would fail in the same way until somebody changes something."""
 
 
 class UsageError(CurateError):
     """The command line, or a path on it, is wrong."""
 
     exit_code = 2
+    retryable = False
 
 
 class CardError(UsageError):
@@ -49,10 +52,13 @@ class GateError(CurateError):
     """The terms of a source forbid what was asked."""
 
     exit_code = 3
+    retryable = False
 
 
 class DataError(CurateError):
     """The data folder contradicts the card as a whole."""
+
+    retryable = False
 
 
 class StoreError(CurateError):
@@ -61,3 +67,5 @@ class StoreError(CurateError):
 
 class ConservationError(StoreError):
     """A part lost or invented rows: a bug in a stage, never bad input."""
+
+    retryable = False

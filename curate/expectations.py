@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from curate.catalog import open_catalog
 from curate.resources import shipped
 from curate.store.commit import replace_file
+from curate.store.place import Place
 
 __all__ = ["RESULT_FILE", "Outcome", "run"]
 
@@ -31,7 +31,7 @@ class Outcome:
     failed: tuple[str, ...]
 
 
-def run(out: Path) -> Outcome | None:
+def run(out: Place) -> Outcome | None:
     """Evaluate the suite and keep its result; null where great-expectations is not installed."""
     if importlib.util.find_spec("great_expectations") is None:
         return None

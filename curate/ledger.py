@@ -7,7 +7,7 @@ from typing import Final
 
 from curate.corpus import Corpus
 from curate.schema import Reason, Unit, Verdict
-from curate.store.part import WHOLE, Count, Sidecar
+from curate.store.part import WHOLE, Sidecar
 
 __all__ = ["Ledger", "Line", "Shortfall", "judge", "ledger_of", "unit_expected"]
 
@@ -58,29 +58,22 @@ class Shortfall:
 
 def ledger_of(sidecars: Iterable[Sidecar]) -> Ledger:
     """The ledger of some parts."""
-    counts: dict[tuple[str, str, str], list[Count]] = {}
+    counts: dict[tuple[str, str, str], list[int]] = {}
     refusals: Counter[tuple[str, str, str, str]] = Counter()
     emitted: Counter[tuple[str, str]] = Counter()
     for sidecar in sidecars:
         for count in sidecar.counts:
-            counts.setdefault((sidecar.stage, sidecar.source, count.unit), []).append(count)
+            sums = counts.setdefault((sidecar.stage, sidecar.source, count.unit), [0, 0, 0, 0])
+            for place, n in enumerate((count.n_in, count.n_used, count.n_rejected, count.n_filtered)):
+                sums[place] += n
         for unit, verdicts in sidecar.refusals.items():
             for verdict, reasons in verdicts.items():
                 for reason, n in reasons.items():
                     refusals[sidecar.source, unit, verdict, reason] += n
         for table, n in sidecar.emitted.items():
             emitted[sidecar.stage, table] += n
-    lines = tuple(
-        Line(
-            *key,
-            sum(count.n_in for count in together),
-            sum(count.n_used for count in together),
-            sum(count.n_rejected for count in together),
-            sum(count.n_filtered for count in together),
-        )
-        for key, together in counts.items()
-    )
-    return Ledger(tuple(sorted(lines, key=_in_flow)), dict(refusals), dict(emitted))
+    lines = sorted((Line(*key, *sums) for key, sums in counts.items()), key=_in_flow)
+    return Ledger(tuple(lines), dict(refusals), dict(emitted))
 
 
 _FLOW = ("scan", "read", "group", "draft", "rewrite", "verify", "catalog", "publish")

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from curate.doctor import Finding
     from curate.layouts.sniff import Sniffed
     from curate.ledger import Ledger, Rewriting
+    from curate.lineage import Sent
     from curate.phantom import Truth
     from curate.published import Report as RecordsReport
-    from curate.status import Status
+    from curate.ranges import StageRanges
+    from curate.status import Collected, Status
     from curate.store.part import Part
+    from curate.store.place import Place
     from curate.why import Explanation
 
 __all__ = ["Printer"]
@@ -43,7 +46,14 @@ class Printer:
     def error(self, problem: CurateError) -> None:
         """An error, to standard error."""
         if self._json:
-            self._document({"error": type(problem).__name__, "message": str(problem), "exit_code": problem.exit_code})
+            self._document(
+                {
+                    "error": type(problem).__name__,
+                    "message": str(problem),
+                    "exit_code": problem.exit_code,
+                    "retryable": problem.retryable,
+                }
+            )
         else:
             print(f"curate: {problem}", file=sys.stderr)
 
@@ -205,7 +215,17 @@ class Printer:
         )
         return 0
 
-    def built(self, folder: Path, built: "Built") -> int:
+    def ranges(self, told: "StageRanges") -> int:
+        """The ranges of one stage, one to a line and nothing else: a shell or a scheduler reads them."""
+        spans = [f"{first}:{last}" for first, last in told.ranges]
+        if self._json:
+            self._document({"stage": told.stage, "wanted": told.wanted, "todo": told.todo, "ranges": spans})
+        else:
+            for span in spans:
+                print(span)
+        return 0
+
+    def built(self, folder: "Place", built: "Built") -> int:
         """The ledger, and what fell short."""
         code = 1 if built.shortfalls else 0
         if self._json:
@@ -279,31 +299,60 @@ class Printer:
             f"{told.refused_elsewhere:,}"
         )
 
-    def status(self, folder: Path, status: "Status") -> int:
-        """How far it is."""
+    def status(self, folder: "Place", status: "Status", *, again: bool = False) -> int:
+        """How far it is; `again`: one look of many, which on a terminal takes the place of the last."""
         if self._json:
-            self._document(
-                {
-                    "name": status.name,
-                    "complete": status.complete,
-                    "stages": [_plain(stage) for stage in status.stages],
-                    "rejects": _reasons(status.ledger),
-                }
-            )
+            plain = {
+                "name": status.name,
+                "complete": status.complete,
+                "stopped": status.stopped,
+                "left_s": status.left_s,
+                "left_without": list(status.unknown),
+                "stages": [_plain(stage) | {"left_s": stage.left_s} for stage in status.stages],
+            }
+            if again:
+                print(json.dumps(plain, ensure_ascii=False), flush=True)
+            else:
+                self._document(plain)
             return 0
-        self._table(
-            ("stage", "done", "wanted"),
-            [
-                (stage.stage, str(stage.done), "?" if stage.wanted is None else str(stage.wanted))
-                for stage in status.stages
-            ],
-            right=2,
-        )
+        if again and sys.stdout.isatty():
+            print("\x1b[H\x1b[J", end="")
+        rows = [
+            (
+                stage.stage,
+                f"{stage.done:,}",
+                "?" if stage.wanted is None else f"{stage.wanted:,}",
+                f"{stage.stale:,}",
+                f"{stage.rejected:,}",
+                f"{stage.filtered:,}",
+                f"{stage.retry:,}",
+                "" if stage.speed is None else f"{stage.speed.parts_per_minute:,.1f}",
+                "" if stage.speed is None else f"{stage.speed.items_per_minute:,.0f}",
+                "" if stage.left_s is None else _duration(stage.left_s),
+            )
+            for stage in status.stages
+        ]
+        head = ("stage", "done", "wanted", "stale", "rejected", "filtered", "retry", "parts/min", "items/min", "left")
+        self._table(head, rows, right=9)
+        if status.left_s is not None:
+            without = f", without {', '.join(status.unknown)}" if status.unknown else ""
+            print(f"About {_duration(status.left_s)} left at the speed of the last ten minutes{without}.")
+        if status.stopped is not None and not status.complete:
+            print(f"The last build here was stopped: {status.stopped}")
         state, following = ("complete", "check") if status.complete else ("not complete", "build RECIPE --out")
-        print(f"{status.name} is {state}. Next: curate {following} {folder}")
+        print(f"{status.name} is {state}. Next: curate {following} {folder}", flush=again)
         return 0
 
-    def reject_counts(self, folder: Path, by: str, counts: Sequence[tuple[str, str, str, int]]) -> int:
+    def sent(self, folder: "Place", target: str, sent: "Sent") -> int:
+        """How many events went out."""
+        if self._json:
+            self._document(_plain(sent))
+        else:
+            told = f"{sent.sent:,} events sent, {sent.known:,} were there already"
+            print(f"{told}. Next: after the next build, curate lineage {folder} --to {target}")
+        return 0
+
+    def reject_counts(self, folder: "Place", by: str, counts: Sequence[tuple[str, str, str, int]]) -> int:
         """Rows in rejects, counted."""
         if self._json:
             self._document(
@@ -330,7 +379,7 @@ class Printer:
             )
         return 0
 
-    def forgotten(self, folder: Path, parts: Sequence["Part"]) -> int:
+    def forgotten(self, folder: "Place", parts: Sequence["Part"]) -> int:
         """Parts that the next build makes anew."""
         if self._json:
             self._document([str(part) for part in parts])
@@ -340,7 +389,7 @@ class Printer:
         print(f"{len(parts)} parts will be built anew. Next: curate build RECIPE --out {folder}")
         return 0
 
-    def checked(self, folder: Path, report: "Report") -> int:
+    def checked(self, folder: "Place", report: "Report") -> int:
         """What was checked and found."""
         if self._json:
             self._document(
@@ -424,21 +473,23 @@ class Printer:
         print(f"That is all about {explanation.kind} {explanation.key[:64]}.")
         return 0
 
-    def collected(self, folder: Path, paths: Sequence[Path], freed: int, *, dry_run: bool) -> int:
+    def collected(self, folder: "Place", collected: "Collected", *, dry_run: bool) -> int:
         """What gc removed."""
         if self._json:
             self._document(
                 {
-                    "files": [path.relative_to(folder).as_posix() for path in paths],
-                    "bytes": freed,
+                    "files": [file.name for file in collected.files],
+                    "bytes": collected.bytes,
+                    "uploads": collected.uploads,
                     "removed": not dry_run,
                 }
             )
             return 0
-        for path in paths:
-            print(path.relative_to(folder).as_posix())
+        for file in collected.files:
+            print(file.name)
         did = "Would remove" if dry_run else "Removed"
-        print(f"{did} {len(paths)} files, {freed:,} bytes. Next: curate check {folder}")
+        uploads = f" and {collected.uploads} unfinished uploads" if collected.uploads else ""
+        print(f"{did} {len(collected.files)} files, {collected.bytes:,} bytes{uploads}. Next: curate check {folder}")
         return 0
 
     def _document(self, value: Any) -> None:
@@ -459,6 +510,15 @@ def _reasons(ledger: "Ledger") -> list[dict[str, Any]]:
         {"source": source, "unit": unit, "verdict": verdict, "reason": reason, "rows": n}
         for (source, unit, verdict, reason), n in sorted(ledger.refusals.items())
     ]
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, the two largest of them."""
+    whole = math.ceil(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours:,} h {minutes:02} min"
+    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
 
 
 def _told(value: Any) -> str:

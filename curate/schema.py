@@ -28,6 +28,7 @@ Identifiers are lower-case hexadecimal sha256. `*` stands for the whole corpus w
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -54,6 +55,7 @@ __all__ = [
     "Annotator",
     "CheckVerdict",
     "Form",
+    "Identity",
     "Kind",
     "Laterality",
     "Origin",
@@ -317,17 +319,32 @@ class Refusal:
     verdict: Verdict = Verdict.REJECTED
 
 
+class Identity:
+    """`identity` of fields that come little by little."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, fields: Iterable[object]) -> None:
+        """Take in some more."""
+        for field in fields:
+            if field is None:
+                self._digest.update(b"-1:")
+                continue
+            data = str(field).encode("utf-8", "surrogatepass")
+            self._digest.update(b"%d:" % len(data))
+            self._digest.update(data)
+
+    def hexdigest(self) -> str:
+        """Of all so far."""
+        return self._digest.hexdigest()
+
+
 def identity(*fields: object) -> str:
     """sha256 over fields that cannot run into each other: each is preceded by its length in bytes; None is -1."""
-    digest = hashlib.sha256()
-    for field in fields:
-        if field is None:
-            digest.update(b"-1:")
-            continue
-        data = str(field).encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.hexdigest()
+    whole = Identity()
+    whole.add(fields)
+    return whole.hexdigest()
 
 
 def _required(name: str, dtype: pa.DataType) -> pa.Field:

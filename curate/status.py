@@ -1,90 +1,98 @@
 """status, rejects and gc: what an output folder tells about itself without its sources."""
 
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from curate.corpus import CORPUS_FILE, described
 from curate.expectations import RESULT_FILE
-from curate.ledger import Ledger, ledger_of
 from curate.schema import REJECTS
-from curate.stages.rewrite import parts_for
+from curate.standing import StageStatus, Standing, stop_noted
 from curate.store.commit import retire
-from curate.store.gc import leftovers, remove, remove_empty_folders
+from curate.store.gc import abandoned, leftovers, remove, remove_empty_folders
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar, Sidecars
+from curate.store.place import Listed, Place
 
-__all__ = ["StageStatus", "Status", "collect", "forget_environmental", "reject_counts", "reject_rows", "status"]
-
-_BUCKETED: Final = ("read", "draft", "verify")
-
-
-@dataclass(frozen=True, slots=True)
-class StageStatus:
-    """How far one stage is. `wanted` is null until scan has dealt every source into buckets."""
-
-    stage: str
-    done: int
-    wanted: int | None
+__all__ = [
+    "Collected",
+    "StageStatus",
+    "Status",
+    "Watch",
+    "collect",
+    "forget_environmental",
+    "reject_counts",
+    "reject_rows",
+    "status",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How far a build is."""
+    """How far a build is.
+
+    `stopped` is what the last build on this machine said when an error ended it; null since one goes on or ended well.
+    """
 
     name: str
     stages: tuple[StageStatus, ...]
-    ledger: Ledger
+    stopped: str | None = None
 
     @property
     def complete(self) -> bool:
-        """True where every wanted part exists."""
+        """True where every wanted part exists and fits those that it was made from."""
         return all(stage.wanted is not None and stage.done >= stage.wanted for stage in self.stages)
 
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to the end of those stages whose speed is known; null where none is."""
+        known = [stage.left_s for stage in self.stages if stage.left_s]
+        return sum(known) if known else None
 
-def status(out: Path) -> Status:
-    """From sidecars alone, while another process builds.
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The stages that `left_s` leaves out: not begun, or nothing came of them lately."""
+        return tuple(stage.stage for stage in self.stages if stage.left_s is None)
+
+
+class Watch:
+    """The status of an output, looked at as often as wanted."""
+
+    def __init__(self, out: Place) -> None:
+        self._out = out
+        self._standing = Standing(out)
+
+    def look(self) -> Status:
+        """From sidecars alone, while another process builds.
+
+        Raises:
+            UsageError: the place holds no corpus.
+        """
+        stages = self._standing.look(time.time())
+        return Status(self._standing.name, stages, stop_noted(self._out))
+
+
+def status(out: Place) -> Status:
+    """One look.
 
     Raises:
-        UsageError: the folder holds no corpus.
+        UsageError: the place holds no corpus.
     """
-    corpus = described(out)
-    sidecars = Sidecars(out).listed()
-    scans = {sidecar.source: sidecar for sidecar in sidecars if sidecar.stage == "scan"}
-    buckets = None
-    if set(scans) >= set(corpus.cards):
-        buckets = sum(len(scans[source].statistics["buckets"]) for source in corpus.cards)
-    wanted: dict[str, int | None] = {"scan": len(corpus.cards), "group": 1, "catalog": 1}
-    wanted |= dict.fromkeys(_BUCKETED, buckets)
-    flow = ["scan", "read", "group", "draft", "verify", "catalog"]
-    if corpus.recipe.get("rewrite") is not None:
-        flow.insert(flow.index("verify"), "rewrite")
-        wanted["rewrite"] = _rewrite_parts(sidecars, buckets)
-    stages = tuple(
-        StageStatus(stage, sum(sidecar.stage == stage for sidecar in sidecars), wanted[stage]) for stage in flow
-    )
-    return Status(str(corpus.recipe["name"]), stages, ledger_of(sidecars))
+    return Watch(out).look()
 
 
-def _rewrite_parts(sidecars: Sequence[Sidecar], buckets: int | None) -> int | None:
-    """How many parts share the requests; unknown until all is drafted."""
-    drafted = [sidecar for sidecar in sidecars if sidecar.stage == "draft"]
-    return parts_for(drafted) if len(drafted) == buckets else None
-
-
-def reject_rows(out: Path) -> list[dict[str, Any]]:
+def reject_rows(out: Place) -> list[dict[str, Any]]:
     """Every row of `rejects` committed so far, part by part."""
     described(out)
     return [row for sidecar in Sidecars(out).listed() if sidecar.stage != "catalog" for row in _rejects(out, sidecar)]
 
 
-def _rejects(out: Path, sidecar: Sidecar) -> list[dict[str, Any]]:
+def _rejects(out: Place, sidecar: Sidecar) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_table(out, sidecar.of("rejects"), REJECTS).to_pylist()
     return rows
 
 
-def reject_counts(out: Path, by: Literal["reason", "source", "stage"] | str) -> list[tuple[str, str, str, int]]:
+def reject_counts(out: Place, by: Literal["reason", "source", "stage"] | str) -> list[tuple[str, str, str, int]]:
     """(what, unit, verdict, rows), from sidecars alone."""
     described(out)
     counts: dict[tuple[str, str, str], int] = {}
@@ -97,7 +105,7 @@ def reject_counts(out: Path, by: Literal["reason", "source", "stage"] | str) -> 
     return sorted((*key, n) for key, n in counts.items())
 
 
-def forget_environmental(out: Path) -> list[Part]:
+def forget_environmental(out: Place) -> list[Part]:
     """Retire the parts in which something was refused for want of time or memory: the next build makes them anew."""
     described(out)
     sidecars = [sidecar for sidecar in Sidecars(out).listed() if sidecar.stage != "catalog"]
@@ -106,12 +114,25 @@ def forget_environmental(out: Path) -> list[Part]:
     return parts
 
 
-def collect(out: Path, *, dry_run: bool) -> tuple[list[Path], int]:
-    """The files that no sidecar names, removed unless `dry_run`, and their bytes."""
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `gc` found: files that no sidecar names, and unfinished uploads to a store."""
+
+    files: tuple[Listed, ...]
+    uploads: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the files."""
+        return sum(file.bytes for file in self.files)
+
+
+def collect(out: Place, *, dry_run: bool) -> Collected:
+    """The files that no sidecar names, removed unless `dry_run`."""
     described(out)
     found = leftovers(out, frozenset({CORPUS_FILE, RESULT_FILE}))
-    freed = sum(path.lstat().st_size for path in found)
+    uploads = abandoned(out)
     if not dry_run:
-        remove(found)
+        remove(out, found, uploads)
         remove_empty_folders(out)
-    return found, freed
+    return Collected(tuple(found), len(uploads))

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from curate.catalog import connect
@@ -11,6 +10,7 @@ from curate.errors import UsageError
 from curate.schema import ASSETS
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar, Sidecars
+from curate.store.place import Place
 from curate.why_answers import answers_story, rewriting_story
 from curate.why_rows import one_of, plain, rows_of
 
@@ -34,7 +34,7 @@ class Explanation:
     blocks: tuple[tuple[str, dict[str, Any]], ...]
 
 
-def why(out: Path, key: str) -> Explanation:
+def why(out: Place, key: str) -> Explanation:
     """The story of a pair, request, answer, asset or annotation (by six or more digits of its id), or of a file.
 
     Raises:
@@ -58,7 +58,7 @@ def why(out: Path, key: str) -> Explanation:
     return _explain_file(out, connection, key)
 
 
-def _explain(out: Path, connection: "duckdb.DuckDBPyConnection", kind: str, key: str) -> Explanation:
+def _explain(out: Place, connection: "duckdb.DuckDBPyConnection", kind: str, key: str) -> Explanation:
     if kind == "pair":
         return _explain_pair(out, connection, key)
     if kind == "asset":
@@ -74,7 +74,7 @@ def _explain(out: Path, connection: "duckdb.DuckDBPyConnection", kind: str, key:
     )
 
 
-def _explain_pair(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
+def _explain_pair(out: Place, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
     pair = one_of(connection, "SELECT * FROM pairs WHERE pair_id = ?", [key])
     blocks: list[tuple[str, dict[str, Any]]] = [
         (
@@ -114,7 +114,7 @@ def _explain_pair(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
     return Explanation("pair", key, tuple(blocks))
 
 
-def _asset_story(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> list[tuple[str, dict[str, Any]]]:
+def _asset_story(out: Place, connection: "duckdb.DuckDBPyConnection", key: str) -> list[tuple[str, dict[str, Any]]]:
     """All about one asset: itself, what it was cut from, what was cut from it, what is said and asked about it."""
     return [
         *_asset_blocks(out, connection, key),
@@ -184,7 +184,7 @@ def _described(asset: dict[str, Any]) -> str:
 
 
 def _asset_blocks(
-    out: Path, connection: "duckdb.DuckDBPyConnection", asset_id: str
+    out: Place, connection: "duckdb.DuckDBPyConnection", asset_id: str
 ) -> list[tuple[str, dict[str, Any]]]:
     asset = one_of(connection, "SELECT * FROM assets WHERE asset_id = ?", [asset_id])
     place = one_of(connection, "SELECT * FROM groups WHERE asset_id = ?", [asset_id])
@@ -229,7 +229,7 @@ def _asset_blocks(
     return blocks
 
 
-def _read_part_of(out: Path, source: str, asset_id: str) -> Sidecar | None:
+def _read_part_of(out: Place, source: str, asset_id: str) -> Sidecar | None:
     for sidecar in Sidecars(out).listed("read"):
         if sidecar.source == source:
             ids = read_table(out, sidecar.of("assets"), ASSETS, ["asset_id"]).column("asset_id").to_pylist()
@@ -258,7 +258,7 @@ def _pairs_of(connection: "duckdb.DuckDBPyConnection", asset_id: str) -> list[tu
     return [("pairs", {row["pair_id"]: row["task"] for row in rows[:SHOWN]} | {"in all": len(rows)})]
 
 
-def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
+def _explain_file(out: Place, connection: "duckdb.DuckDBPyConnection", key: str) -> Explanation:
     """Everything that goes by a path, by the end of one, or by a file name without its ending; by any file of a series.
 
     On a card that hides paths, by the whole path below the data folder: its token is computed as the build did.
@@ -318,7 +318,7 @@ def _explain_file(out: Path, connection: "duckdb.DuckDBPyConnection", key: str) 
     return Explanation("file", key, tuple(blocks))
 
 
-def _tokens(out: Path, key: str) -> list[str]:
+def _tokens(out: Place, key: str) -> list[str]:
     """What a path is called on the cards that hide paths; nothing where the project key is not that of the build."""
     project = project_key()
     said = described(out)
@@ -328,7 +328,7 @@ def _tokens(out: Path, key: str) -> list[str]:
 
 
 def _members(
-    out: Path, connection: "duckdb.DuckDBPyConnection", matches: str, wanted: list[Any]
+    out: Place, connection: "duckdb.DuckDBPyConnection", matches: str, wanted: list[Any]
 ) -> list[tuple[str, dict[str, Any]]]:
     """Files of an item that has several: their bytes as they were read."""
     files = [str(out / file.name) for sidecar in Sidecars(out).listed("read") for file in sidecar.of("files")]
@@ -343,7 +343,7 @@ def _members(
     return [("file", {row["name"]: f"{row['bytes']} bytes, sha256 {row['sha256']}" for row in rows})] if rows else []
 
 
-def _items_of(out: Path, connection: "duckdb.DuckDBPyConnection", matches: str, wanted: list[Any]) -> list[str]:
+def _items_of(out: Place, connection: "duckdb.DuckDBPyConnection", matches: str, wanted: list[Any]) -> list[str]:
     """The items of several files, one of which goes by the name that is asked for."""
     scans = Sidecars(out).listed("scan")
     inventory = [str(out / file.name) for sidecar in scans for file in sidecar.of("inventory")]

@@ -1,6 +1,5 @@
 """The part of an explanation that a language model has in it: what it was asked, what it said, what became of that."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -8,6 +7,7 @@ import msgspec
 from curate.schema import REQUESTS
 from curate.store.parquet import iter_tables
 from curate.store.part import Sidecars
+from curate.store.place import Place
 from curate.why_rows import Blocks, plain, rows_of
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ SHOWN: Final = 20
 """How many pairs of one request are listed; the rest is counted."""
 
 
-def rewriting_story(out: Path, connection: "duckdb.DuckDBPyConnection", request_id: str) -> Blocks:
+def rewriting_story(out: Place, connection: "duckdb.DuckDBPyConnection", request_id: str) -> Blocks:
     """All about one request: what was asked, the answers, and the pairs that asked it."""
     return [*_answers_to(out, connection, request_id), *_served(connection, request_id)]
 
 
-def answers_story(out: Path, connection: "duckdb.DuckDBPyConnection", request_id: str, pair_id: str) -> Blocks:
+def answers_story(out: Place, connection: "duckdb.DuckDBPyConnection", request_id: str, pair_id: str) -> Blocks:
     """What one pair asked, and why an answer that was accepted elsewhere does not hold for it."""
     return [*_answers_to(out, connection, request_id), *_refused_here(connection, pair_id)]
 
 
-def _answers_to(out: Path, connection: "duckdb.DuckDBPyConnection", request_id: str) -> Blocks:
+def _answers_to(out: Place, connection: "duckdb.DuckDBPyConnection", request_id: str) -> Blocks:
     """What a model was asked, what it answered, and what became of each answer."""
     blocks: Blocks = []
     body = _body_of(out, request_id)
@@ -46,7 +46,7 @@ def _answers_to(out: Path, connection: "duckdb.DuckDBPyConnection", request_id: 
     return blocks
 
 
-def _body_of(out: Path, request_id: str) -> dict[str, Any] | None:
+def _body_of(out: Place, request_id: str) -> dict[str, Any] | None:
     """The body of a request, out of the draft parts."""
     for sidecar in Sidecars(out).listed("draft"):
         if request_id[0] not in sidecar.statistics.get("requests", {}):

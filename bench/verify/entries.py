@@ -1,7 +1,7 @@
-"""The hand-written clean sentences: YAML as its author writes it, checked and turned into rows.
+"""The hand-written sentences, clean and false: YAML as its author writes it, checked and turned into rows.
 
-One file holds a list of entries; `clean/README.md` tells their keys. Whatever does not fit is an `EntryError` that
-names the file and the entry.
+One file holds a list of entries; `clean/README.md` tells their keys, `lies/README.md` what a false one has beside.
+Whatever does not fit is an `EntryError` that names the file and the entry.
 """
 
 import json
@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -19,9 +19,22 @@ from curate.rows import Annotation, Asset, Draft, Message
 from curate.schema import Annotator, Kind, Laterality, Origin, State, World, identity
 from curate.vocabulary import LabelNames
 
-__all__ = ["CLEAN", "Entry", "EntryError", "load_entries", "load_folder", "row_of"]
+__all__ = [
+    "CLEAN",
+    "LIES",
+    "Entry",
+    "EntryError",
+    "Lie",
+    "lies_of_folder",
+    "load_entries",
+    "load_folder",
+    "load_lies",
+    "row_of",
+    "rows_of_folder",
+]
 
 CLEAN = Path(__file__).parent / "clean"
+LIES = Path(__file__).parent / "lies"
 
 ASKS: Mapping[str, frozenset[str]] = {
     "caption": frozenset({"attributes"}),
@@ -46,7 +59,7 @@ CHOICE_KEYS = frozenset({"label_set", "concept", "attribute"})
 
 
 class EntryError(Exception):
-    """A file or an entry of the clean sentences that cannot be used."""
+    """A file or an entry of the hand-written sentences that cannot be used."""
 
 
 class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +102,7 @@ class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One clean sentence with its question and all that proves it."""
+    """One clean sentence with its question and all that proves it. `kind` is free words for what it tries."""
 
     id: str
     language: Literal["en", "zh"]
@@ -103,12 +116,30 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prior: bool = False
 
 
+class Lie(Entry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One false sentence beside the annotations that it contradicts or outruns. `lie` is how (`side`, `count`)."""
+
+    lie: str
+
+
+E = TypeVar("E", bound=Entry)
+
+
 def load_folder(folder: Path = CLEAN) -> dict[str, list[Entry]]:
     """File stem (`en_dev`) -> its entries; ids are unique over all files."""
-    found: dict[str, list[Entry]] = {}
+    return _loaded(folder, Entry)
+
+
+def load_lies(folder: Path = LIES) -> dict[str, list[Lie]]:
+    """File stem (`en`) -> its false sentences; ids are unique over all files."""
+    return _loaded(folder, Lie)
+
+
+def _loaded(folder: Path, model: type[E]) -> dict[str, list[E]]:
+    found: dict[str, list[E]] = {}
     seen: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):
-        found[path.stem] = load_entries(path)
+        found[path.stem] = _load(path, model)
         for entry in found[path.stem]:
             if entry.id in seen:
                 raise EntryError(f"{path.name}: the id {entry.id} stands in {seen[entry.id]} too; rename one of them")
@@ -117,22 +148,26 @@ def load_folder(folder: Path = CLEAN) -> dict[str, list[Entry]]:
 
 
 def load_entries(path: Path) -> list[Entry]:
-    """The entries of one file.
+    """The clean entries of one file.
 
     Raises:
         EntryError: no YAML list, an entry that does not fit the model, or one that contradicts itself.
     """
+    return _load(path, Entry)
+
+
+def _load(path: Path, model: type[E]) -> list[E]:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
         raise EntryError(f"{path.name}: cannot be read as YAML ({type(problem).__name__})") from None
     if not isinstance(raw, list):
         raise EntryError(f"{path.name}: holds {type(raw).__name__}, not a list of entries")
-    entries: list[Entry] = []
+    entries: list[E] = []
     for place, item in enumerate(raw, start=1):
         name = item.get("id") if isinstance(item, dict) else None
         try:
-            entry = msgspec.convert(item, Entry)
+            entry = msgspec.convert(item, model)
             _check(entry)
         except (msgspec.ValidationError, EntryError) as problem:
             raise EntryError(f"{path.name}: entry {place} ({name}): {problem}") from None
@@ -224,6 +259,13 @@ def rows_of_folder(folder: Path = CLEAN) -> Iterator[Row]:
     for stem, entries in load_folder(folder).items():
         for entry in entries:
             yield row_of(entry, f"hand {stem.replace('_', ' ')}")
+
+
+def lies_of_folder(folder: Path = LIES) -> Iterator[tuple[Row, str]]:
+    """All hand-written false rows, each beside its kind of lie; each file a group: `hand-written lies en`."""
+    for stem, lies in load_lies(folder).items():
+        for entry in lies:
+            yield row_of(entry, f"hand-written lies {stem.replace('_', ' ')}"), entry.lie
 
 
 def _asset(entry: Entry, place: int, count: int) -> Asset:

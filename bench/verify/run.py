@@ -2,7 +2,7 @@
 
 Clean: every draft of the seven-source corpus, of some phantoms and about made-up facts, as its task wrote it and as if
 a model had, and the hand-written sentences, each file apart. Mutants: of accepted rows alone, chosen by hashes, at most
-`--per-kind` of a kind and group.
+`--per-kind` of a kind and group. Hand-written lies: each once, by kind of lie, apart from the mutants.
 """
 
 import argparse
@@ -11,10 +11,11 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench.verify.entries import rows_of_folder
+from bench.verify.entries import lies_of_folder, rows_of_folder
 from bench.verify.intervals import Rate
 from bench.verify.judging import Judge
 from bench.verify.made import made_rows
@@ -36,12 +37,13 @@ CAUGHT_AT_LEAST, REFUSED_AT_MOST = 0.995, 0.02
 
 @dataclass
 class Bench:
-    """What was counted. Group -> ..., kind -> ...; `misses` are for reading."""
+    """What was counted. Group -> ..., kind -> ...; `lies` are the hand-written ones, `misses` are for reading."""
 
     clean: dict[str, Counter[bool]] = field(default_factory=lambda: defaultdict(Counter))
     caught: dict[str, dict[str, Counter[bool]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(Counter))
     )
+    lies: dict[str, dict[str, Counter[bool]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Counter)))
     reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     misses: list[dict[str, Any]] = field(default_factory=list)
     published: dict[str, PublishedRates] = field(default_factory=dict)
@@ -65,6 +67,20 @@ class Bench:
         return {
             group: sum((Rate(counted[True], counted.total()) for counted in by_kind.values()), Rate(0, 0))
             for group, by_kind in self.caught.items()
+        }
+
+    def lie_rates(self) -> dict[str, Rate]:
+        """Group of hand-written lies -> share that is refused."""
+        return {
+            group: sum((Rate(counted[True], counted.total()) for counted in by_lie.values()), Rate(0, 0))
+            for group, by_lie in self.lies.items()
+        }
+
+    def lie_kind_rates(self) -> dict[str, Rate]:
+        """Kind of hand-written lie -> share that is refused, over all groups."""
+        return {
+            lie: sum((Rate(each[lie][True], each[lie].total()) for each in self.lies.values()), Rate(0, 0))
+            for lie in sorted({lie for by_lie in self.lies.values() for lie in by_lie})
         }
 
 
@@ -107,11 +123,20 @@ def judge_mutants(bench: Bench, rows: Iterable[Row], per_kind: int, judge: Judge
             _miss(bench, row, mutant, mutant.why if verdict is None else f"failed with {verdict}")
 
 
-def _miss(bench: Bench, row: Row, mutant: Mutant | None, why: str) -> None:
+def judge_lies(bench: Bench, rows: Iterable[tuple[Row, str]], judge: Judge) -> None:
+    """Count what is refused of hand-written false rows, each beside its kind of lie."""
+    for row, lie in rows:
+        verdict = judge.verdict(row)
+        bench.lies[row.group][lie][isinstance(verdict, Refusal)] += 1
+        if not isinstance(verdict, Refusal):
+            _miss(bench, row, None, f"lie: {lie}" if verdict is None else f"failed with {verdict}", lie)
+
+
+def _miss(bench: Bench, row: Row, mutant: Mutant | None, why: str, lie: str | None = None) -> None:
     bench.misses.append(
         {
             "group": row.group,
-            "kind": mutant.kind if mutant else "clean",
+            "kind": mutant.kind if mutant else lie or "clean",
             "row": row.row_id,
             "source": row.draft.source,
             "asks": row.asks,
@@ -152,6 +177,7 @@ def measured(
         by_file[row.group].append(row)
     for group in sorted(by_file):
         judge_mutants(bench, list(judge_clean(bench, by_file[group][:limit], judge)), per_kind, judge)
+    judge_lies(bench, islice(lies_of_folder(), limit), judge)
     with opened(recipe, data, corpus) as run:
         drafts = list(corpus_rows(run))[:limit]
     with opened_phantoms(phantoms) as run:
@@ -189,6 +215,8 @@ def as_json(bench: Bench) -> dict[str, Any]:
             for family, members in families().items()
         },
         "caught_by_kind": {kind: rate.as_json() for kind, rate in bench.kind_rates().items()},
+        "hand_written_lies": {group: rate.as_json() for group, rate in bench.lie_rates().items()},
+        "hand_written_lies_by_kind": {lie: rate.as_json() for lie, rate in bench.lie_kind_rates().items()},
         "published": {name: rates.as_json() for name, rates in bench.published.items()},
         "caught_by_kind_hand_written": {kind: rate.as_json() for kind, rate in bench.kind_rates(hand).items()},
     }
@@ -206,6 +234,9 @@ def print_tables(bench: Bench) -> None:
     print("\nmutants caught, by group")
     for group, rate in bench.group_rates().items():
         print(f"{group:46}{rate}")
+    print("\nhand-written lies caught, by kind and by group")
+    for name, rate in (bench.lie_kind_rates() | bench.lie_rates()).items():
+        print(f"{name:46}{rate}")
     print("\ntrue texts refused, by group")
     for group, rate in bench.clean_rates().items():
         print(f"{group:46}{rate}")

@@ -15,11 +15,12 @@ def _row(name: str, rate: dict[str, Any]) -> str:
 
 
 def markdown(rates: dict[str, Any]) -> str:
-    """Three tables: false texts caught by family, true texts refused by group, published pairs by file."""
+    """Tables of false texts caught by family and by group of hand-written lies, true texts refused, published pairs."""
     lines = ["| false texts | n | caught | 95 % interval |", "|---|---:|---:|---|"]
     lines += [_row(family, rate) for family, rate in rates["caught_by_family"].items()]
     lines += [
         _row("**all**", rates["caught"]),
+        *(_row(group, rate) for group, rate in rates["hand_written_lies"].items()),
         "",
         "| true texts | n | refused | 95 % interval |",
         "|---|---:|---:|---|",

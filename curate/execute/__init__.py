@@ -37,9 +37,14 @@ class Executing:
         """The executor, not entered yet.
 
         Raises:
-            UsageError: nothing is called so, or it has no such address.
+            UsageError: nothing is called so, what it runs on is not installed, or it has no such address.
         """
-        found: type[Executor] | None = plugins.class_named(self.name, "curate.executors", BUILT_IN)
+        try:
+            found: type[Executor] | None = plugins.class_named(self.name, "curate.executors", BUILT_IN)
+        except ModuleNotFoundError as problem:
+            raise UsageError(
+                f"the executor {self.name} needs {problem.name}: install it by `pip install 'medcurate[{self.name}]'`"
+            ) from None
         if found is None:
             raise UsageError(f"no executor {self.name!r}; the executors are {', '.join(executor_names())}")
         return found(self.workers, self.address)

@@ -1,14 +1,16 @@
 """What every executor is: it runs jobs in workers and hands back receipts. Bytes of images never pass through it."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+from curate import errors
 from curate.errors import CurateError
 from curate.execute.child import Failed, Limits
 
-__all__ = ["Beat", "Executor", "Job", "Work", "WorkerError", "error_of", "named"]
+__all__ = ["Beat", "Executor", "Job", "Work", "WorkerError", "error_of", "named", "processors"]
 
 Job = dict[str, Any]
 """Plain JSON values. `poisoned` maps item keys to why they must not be touched; the executor adds to it."""
@@ -40,9 +42,10 @@ class Work:
 class WorkerError(CurateError):
     """A job raised, or a worker died where no item can be blamed."""
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
+    def __init__(self, message: str, exit_code: int = 1, *, retryable: bool = True) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.retryable = retryable and exit_code == 1
 
 
 class Executor(Protocol):
@@ -81,14 +84,21 @@ class Executor(Protocol):
 def error_of(job: Job, failed: Failed) -> WorkerError:
     """What is told of a job that raised: the message of an error of ours; of any other only its type and place."""
     if failed.known:
-        return WorkerError(failed.message, failed.exit_code)
+        kind = getattr(errors, failed.type, CurateError)
+        return WorkerError(failed.message, failed.exit_code, retryable=kind.retryable)
     where = f", working on {failed.at}" if failed.at else ""
     return WorkerError(
         f"{named(job)} failed{where}: {failed.type} at {failed.place}. This is a bug in curate or in a plug-in: "
-        "report it with this line; what was committed stays"
+        "report it with this line; what was committed stays",
+        retryable=False,
     )
 
 
 def named(job: Job) -> str:
     """A job by its plain values, without what it must not touch."""
     return "job " + "/".join(str(value) for key, value in job.items() if key != "poisoned" and value is not None)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,8 +1,9 @@
 """A killable child process: it runs one job after another and says which item it is about to touch.
 
 Wire format, both ways: a 4-byte length (big-endian) and that many bytes of JSON. To the child: `{"call", "shared"}`
-once, then `{"job"}` each. From the child: `{"at": key}` before each item (an empty key: between items, when nothing can
-be blamed and no deadline runs), then `{"done": receipt}` or `{"failed": ...}`.
+once, then `{"job", "halts"}` each. From the child: `{"at": key}` before each item (an empty key: between items, when
+nothing can be blamed and no deadline runs), then `{"done": receipt}` or `{"failed": ...}`. Where a job halts, the child
+waits after each `at` for an empty message before it goes on.
 """
 
 import contextlib
@@ -104,25 +105,27 @@ class Child:
         hello = {"call": call, "shared": msgspec.Raw(shared), "memory_bytes": limits.memory_bytes}
         write_message(self._in, msgspec.json.encode(hello))
 
-    def serve(self, job: bytes, beat: Callable[[str], None]) -> msgspec.Raw | Failed:
+    def serve(self, job: bytes, beat: Callable[[str], None], *, halts: bool = False) -> msgspec.Raw | Failed:
         """Run one job; `beat` is called here with each item's key.
+
+        With `halts` no item is begun before `beat` has returned, and an empty key tells that none is at work.
 
         Raises:
             ChildDied: the child ended, or was ended because an item took too long.
         """
         at: str | None = None
         began = since = time.monotonic()
-        try:
-            write_message(self._in, job)
-        except BrokenPipeError:
-            raise self._death(at) from None
+        self._send(msgspec.json.encode({"job": msgspec.Raw(job), "halts": halts}), at)
         while True:
             message = self._receive(at, since)
             if message.at is not None:
-                at, since = message.at or None, time.monotonic()
-                if at is not None:
-                    beat(at)
-                if not self._buffer:  # each waking costs more than many beats: the pipe gathers some meanwhile
+                at = message.at or None
+                if halts or at is not None:
+                    beat(message.at)
+                since = time.monotonic()
+                if halts:
+                    self._send(b"", at)
+                elif not self._buffer:  # each waking costs more than many beats: the pipe gathers some meanwhile
                     time.sleep(min(PAUSE_S, (since - began) * PAUSE_SHARE))
             elif message.failed is not None:
                 return Failed(**message.failed, at=at)
@@ -141,6 +144,12 @@ class Child:
         with contextlib.suppress(BrokenPipeError):  # a job that never left the buffer
             self._in.close()
         self._out.close()
+
+    def _send(self, message: bytes, at: str | None) -> None:
+        try:
+            write_message(self._in, message)
+        except BrokenPipeError:
+            raise self._death(at) from None
 
     def _receive(self, at: str | None, since: float) -> "_Message":
         """The next message, while the child lives and the item's time is not up."""

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from curate.errors import CurateError
-from curate.execute.child import Factory, write_message
+from curate.execute.child import Factory, Function, write_message
 
 __all__: list[str] = []
 
@@ -37,9 +37,7 @@ def main() -> None:
     said = msgspec.json.decode(hello)
     if said["memory_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (said["memory_bytes"], said["memory_bytes"]))
-    module, _, name = said["call"].partition(":")
-    factory: Factory = getattr(importlib.import_module(module), name)
-    function = factory(said["shared"])
+    function = _made(said["call"], said["shared"])
     waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive_jobs, args=(jobs, waiting), daemon=True).start()
 
@@ -49,15 +47,32 @@ def main() -> None:
         except BrokenPipeError:
             os._exit(1)
 
+    def say_and_halt(key: str) -> None:
+        say({"at": key})
+        waiting.get()
+
     while True:
-        job = msgspec.json.decode(waiting.get())
+        asked = msgspec.json.decode(waiting.get())
+        beat = say_and_halt if asked["halts"] else lambda key: say({"at": key})
         try:
-            answer = {"done": function(job, lambda key: say({"at": key}))}
+            if isinstance(function, Exception):
+                raise function
+            answer = {"done": function(asked["job"], beat)}
         except MemoryError:
             os.kill(os.getpid(), signal.SIGKILL)  # as the operating system would end it: the parent counts it as memory
         except Exception as problem:
             answer = {"failed": _told(problem)}
         say(answer)
+
+
+def _made(call: str, shared: Any) -> Function | Exception:
+    """The function, or why there is none: that is told to whoever asks for a job."""
+    module, _, name = call.partition(":")
+    try:
+        factory: Factory = getattr(importlib.import_module(module), name)
+        return factory(shared)
+    except Exception as problem:
+        return problem
 
 
 def _receive_jobs(jobs: BinaryIO, waiting: "queue.SimpleQueue[bytes]") -> None:

@@ -1,6 +1,5 @@
 """The embedded executor: a few killable children on this machine."""
 
-import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from curate.errors import CurateError, UsageError
-from curate.execute.base import Beat, Job, Work, WorkerError
+from curate.execute.base import Beat, Job, Work, WorkerError, processors
 from curate.execute.serving import Server
 
 __all__ = ["LocalExecutor"]
@@ -21,7 +20,7 @@ class LocalExecutor:
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         if address is not None:
             raise UsageError(f"the local executor has no address, got {address!r}; leave --address out")
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or processors()
         self._pools: dict[Work, list[Server]] = {}
         self._lock = threading.Lock()
         self._stopping = False

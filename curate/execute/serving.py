@@ -25,8 +25,10 @@ class Server:
         self._served = 0
         self._child: Child | None = Child(work.call, work.shared, work.limits)
 
-    def serve(self, job: Job, beat: Beat) -> tuple[Job, Any]:
+    def serve(self, job: Job, beat: Beat, *, halts: bool = False) -> tuple[Job, Any]:
         """Run one job to its receipt, through as many children as its poisonous items cost.
+
+        `halts` is as in `Child.serve`.
 
         Raises:
             WorkerError: the job raised, or children died where no item can be blamed.
@@ -36,7 +38,7 @@ class Server:
         while True:
             child = self._living()
             try:
-                answer = child.serve(msgspec.json.encode(job), beat)
+                answer = child.serve(msgspec.json.encode(job), beat, halts=halts)
             except ChildDied as death:
                 self._replace()
                 _judge(job, death, deaths)

@@ -13,11 +13,12 @@ from curate.card import Card
 from curate.corpus import Corpus, ProjectKey
 from curate.language.base import Completer
 from curate.layouts.archives import refusal_of
-from curate.schema import CATALOG_TABLES, TABLES, Reason, identity
+from curate.schema import CATALOG_TABLES, TABLES, Identity, Reason, identity
 from curate.store.answers import AnswerStore, answers_folder
 from curate.store.commit import PartWriter
 from curate.store.freshness import FileStat, Freshness, stat_tree
 from curate.store.part import Part, Sidecars
+from curate.store.place import Place
 
 __all__ = [
     "MEDIA_LIBRARIES",
@@ -86,7 +87,7 @@ class Run:
 
     corpus: Corpus
     key: ProjectKey
-    out: Path
+    out: Place
     sidecars: Sidecars
     freshness: Freshness
     poisoned: dict[str, Reason] = field(default_factory=dict)  # item key -> why it must not be touched again
@@ -109,6 +110,10 @@ class Run:
             self.stores[folder] = AnswerStore(folder)
         self.stores[folder].refresh()
         return self.stores[folder]
+
+    def fingerprint(self, stage: "Stage", part: Part) -> dict[str, str]:
+        """`Stage.fingerprint`, worked out once for all buckets of a source."""
+        return self.sidecars.derived(("fingerprint", stage.name, part.source), lambda: stage.fingerprint(self, part))
 
     def visible(self, source: str, key: str) -> str:
         """A path below a data root as outputs may show it: itself, or its token on a card that hides paths."""
@@ -193,4 +198,6 @@ def _schema_digest(table: str, *, catalog: bool) -> str:
 
 def digest_of(values: Iterable[object]) -> str:
     """One digest over many values, in the order given."""
-    return identity(*values)
+    whole = Identity()
+    whole.add(values)
+    return whole.hexdigest()

@@ -1,8 +1,8 @@
 """catalog: everything but pixels in a few files that DuckDB and Polars open; joins split, licence and the ledger."""
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,9 +19,10 @@ from curate.schema import (
     RESPONSES,
     STRINGS,
     TABLES,
+    Identity,
     item_key,
 )
-from curate.stages.base import Beat, Run, digest_of, stage_fingerprint
+from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
 from curate.stages.group import read_sidecars
 from curate.stages.rewrite import rewrite_parts
 from curate.store.commit import PartWriter
@@ -30,6 +31,16 @@ from curate.store.part import Part, Sidecar
 from curate.terms import terms_class
 
 __all__ = ["CatalogStage", "ledger_rows"]
+
+_READS: Final = {
+    "assets": ("read",),
+    "annotations": ("read",),
+    "files": ("scan", "read"),
+    "pairs": ("verify",),
+    "responses": ("rewrite",),
+    "rejects": ("scan", "read", "group", "draft", "rewrite", "verify"),
+}
+"""The tables that it copies, and whose they are."""
 
 
 class CatalogStage:
@@ -51,17 +62,17 @@ class CatalogStage:
 
     def inputs(self, run: Run, part: Part) -> dict[str, str]:
         """Every committed row but images."""
-        reads, verifies = read_sidecars(run), _of_buckets(run, "verify")
-        everything = _ledger_sidecars(run)
+        digests = {table: Identity() for table in _READS}
+        ledger: list[str] = []
+        for sidecar in _ledger_sidecars(run):
+            for table, stages in _READS.items():
+                if sidecar.stage in stages:
+                    digests[table].add([sidecar.digest(table)])
+            ledger += (str(row) for row in ledger_rows([sidecar]))
         return {
-            "assets": digest_of(sidecar.digest("assets") for sidecar in reads),
-            "annotations": digest_of(sidecar.digest("annotations") for sidecar in reads),
-            "files": digest_of(sidecar.digest("files") for sidecar in everything if sidecar.stage in ("scan", "read")),
-            "pairs": digest_of(sidecar.digest("pairs") for sidecar in verifies),
-            "responses": digest_of(sidecar.digest("responses") for sidecar in _rewritten(run)),
+            **{table: digest.hexdigest() for table, digest in digests.items()},
             "groups": run.sidecars.need(Part("group")).digest("groups"),
-            "rejects": digest_of(sidecar.digest("rejects") for sidecar in everything),
-            "ledger": digest_of(sorted(str(row) for row in ledger_rows(everything))),
+            "ledger": digest_of(sorted(ledger)),
         }
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
@@ -89,11 +100,10 @@ class CatalogStage:
         for sidecar in _rewritten(run):
             for table in iter_tables(run.out, sidecar.of("responses"), RESPONSES):
                 writer.write("responses", table)
-        everything = _ledger_sidecars(run)
-        for sidecar in everything:
+        for sidecar in _ledger_sidecars(run):
             for table in iter_tables(run.out, sidecar.of("rejects"), REJECTS):
                 writer.write("rejects", table)
-        writer.write("parts", pa.Table.from_pylist(ledger_rows(everything), schema=PARTS))
+        writer.write("parts", pa.Table.from_pylist(ledger_rows(_ledger_sidecars(run)), schema=PARTS))
         return self.inputs(run, part)
 
 
@@ -109,31 +119,26 @@ def _classes(run: Run, source: str, assets: pa.Table) -> dict[str, str]:
     return {licence: str(terms_class(card, licence)) for licence in stated if licence is not None}
 
 
-def _of_buckets(run: Run, stage: str) -> list[Sidecar]:
-    return [run.sidecars.need(Part(stage, sidecar.source, sidecar.bucket)) for sidecar in read_sidecars(run)]
+def _of_buckets(run: Run, stage: str) -> Iterator[Sidecar]:
+    return (run.sidecars.need(part) for part in bucket_parts(run, stage))
 
 
-def _rewritten(run: Run) -> list[Sidecar]:
-    return [run.sidecars.need(part) for part in rewrite_parts(run)]
+def _rewritten(run: Run) -> Iterator[Sidecar]:
+    return (run.sidecars.need(part) for part in rewrite_parts(run))
 
 
-def _ledger_sidecars(run: Run) -> list[Sidecar]:
+def _ledger_sidecars(run: Run) -> Iterator[Sidecar]:
     """Every part that the catalog stands on, stage by stage."""
-    scans = [
-        run.sidecars.need(Part("scan", source.id))
-        for source in sorted(run.corpus.sources, key=lambda source: source.id)
-    ]
-    return [
-        *scans,
-        *read_sidecars(run),
-        run.sidecars.need(Part("group")),
-        *_of_buckets(run, "draft"),
-        *_rewritten(run),
-        *_of_buckets(run, "verify"),
-    ]
+    for source in sorted(source.id for source in run.corpus.sources):
+        yield run.sidecars.need(Part("scan", source))
+    yield from read_sidecars(run)
+    yield run.sidecars.need(Part("group"))
+    yield from _of_buckets(run, "draft")
+    yield from _rewritten(run)
+    yield from _of_buckets(run, "verify")
 
 
-def ledger_rows(sidecars: Sequence[Sidecar]) -> list[dict[str, Any]]:
+def ledger_rows(sidecars: Iterable[Sidecar]) -> list[dict[str, Any]]:
     """The rows of `parts`: one per part and unit."""
     return [
         {

@@ -20,7 +20,7 @@ from curate.store.part import Part, Sidecar
 from curate.tasks.wording import wordings_digest
 from curate.vocabulary import LabelNames, Vocabulary
 
-__all__ = ["DraftStage", "digest_of_vocabulary", "read_part", "read_subjects", "vocabulary_of"]
+__all__ = ["DraftStage", "read_part", "read_subjects", "vocabulary_digest", "vocabulary_of"]
 
 SILENT_FORMS = (Form.RENDERING, Form.TILE, Form.FRAME, Form.CLIP)
 """What no annotation is ever placed on: pieces of a whole that the source speaks of, and other views of it."""
@@ -39,9 +39,14 @@ def vocabulary_of(run: Run, source: str) -> dict[str, LabelNames]:
     }
 
 
-def digest_of_vocabulary(vocabulary: Vocabulary) -> str:
-    """One digest over the names and what their absence means."""
-    return digest_of((name, *msgspec.structs.astuple(names)) for name, names in sorted(vocabulary.items()))
+def vocabulary_digest(run: Run, source: str) -> str:
+    """One digest over the names of a source's labels and what their absence means."""
+
+    def digest() -> str:
+        vocabulary: Vocabulary = vocabulary_of(run, source)
+        return digest_of((name, *msgspec.structs.astuple(names)) for name, names in sorted(vocabulary.items()))
+
+    return run.sidecars.derived(("vocabulary", source), digest)
 
 
 def read_part(run: Run, part: Part) -> Sidecar:
@@ -90,7 +95,7 @@ class DraftStage:
         return {
             "assets": sidecar.digest("assets"),
             "annotations": sidecar.digest("annotations"),
-            "vocabulary": digest_of_vocabulary(vocabulary_of(run, part.source)),
+            "vocabulary": vocabulary_digest(run, part.source),
         }
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:

@@ -32,9 +32,9 @@ _COLUMNS = (
 )
 
 
-def read_sidecars(run: Run) -> list[Sidecar]:
+def read_sidecars(run: Run) -> Iterator[Sidecar]:
     """The sidecars of all read parts that the recipe wants, in order."""
-    return [run.sidecars.need(part) for part in bucket_parts(run, "read")]
+    return (run.sidecars.need(part) for part in bucket_parts(run, "read"))
 
 
 class GroupStage:
@@ -62,10 +62,9 @@ class GroupStage:
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
         """Link, confirm duplicates by pixels, split."""
-        sidecars = read_sidecars(run)
         rows: list[dict[str, Any]] = []
         homes: list[Sidecar] = []
-        for sidecar in sidecars:
+        for sidecar in read_sidecars(run):
             found = read_table(run.out, sidecar.of("assets"), ASSETS, _COLUMNS).to_pylist()
             rows += found
             homes += [sidecar] * len(found)

@@ -25,10 +25,10 @@ from curate.language.completers import completer_class, options_of
 from curate.language.requests import images_of
 from curate.language.rewriting import read_answer, repair_request
 from curate.rows import Brief, Draft, Message, Witness
-from curate.schema import REQUESTS, RESPONSES, Origin, Reason, Refusal, Unit, identity
+from curate.schema import REQUESTS, RESPONSES, Identity, Origin, Reason, Refusal, Unit, identity
 from curate.stages.asking import SLICES, config_of
-from curate.stages.base import Beat, Run, bucket_parts, stage_fingerprint
-from curate.stages.draft import digest_of_vocabulary, vocabulary_of
+from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
+from curate.stages.draft import vocabulary_digest, vocabulary_of
 from curate.stages.pictures import Pictures
 from curate.store.answers import StoredAnswer
 from curate.store.commit import PartWriter
@@ -36,7 +36,15 @@ from curate.store.parquet import iter_tables
 from curate.store.part import WHOLE, Part, Sidecar
 from curate.tasks.wording import IMAGE_TOKEN
 
-__all__ = ["REQUESTS_PER_PART", "RewriteStage", "outlook", "parts_for", "rewrite_parts", "rewritten"]
+__all__ = [
+    "REQUESTS_PER_PART",
+    "RewriteStage",
+    "digest_of_responses",
+    "outlook",
+    "parts_for",
+    "rewrite_parts",
+    "rewritten",
+]
 
 REQUESTS_PER_PART: Final = 8192
 """About so many requests are one part: a tail of unfinished ones is short beside it, and a lost part is minutes."""
@@ -71,16 +79,8 @@ class RewriteStage:
     def inputs(self, run: Run, part: Part) -> dict[str, str]:
         """The bucket's requests, by slices of their ids, and the vocabularies that their answers are judged by."""
         slices = _slices(part, len(self.parts(run)))
-        digests = [
-            (str(sidecar.part), digit, sidecar.statistics.get("requests", {}).get(digit))
-            for sidecar in _drafted(run)
-            for digit in slices
-        ]
-        named = [
-            digest_of_vocabulary(vocabulary_of(run, source)) for source in sorted(s.id for s in run.corpus.sources)
-        ]
-        vocabulary = identity(*named)
-        return {"requests": identity(*(field for digest in digests for field in digest)), "vocabulary": vocabulary}
+        named = [vocabulary_digest(run, source) for source in sorted(s.id for s in run.corpus.sources)]
+        return {"requests": _digests_of_requests(run)[slices], "vocabulary": identity(*named)}
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
         """Ask, judge, ask once more, and write what came of it.
@@ -102,7 +102,18 @@ def rewrite_parts(run: Run) -> list[Part]:
     """The parts that share the requests of the corpus."""
     if run.corpus.recipe.rewrite is None:
         return []
-    return [Part("rewrite", WHOLE, bucket) for bucket in range(parts_for(_drafted(run)))]
+    count = run.sidecars.derived("rewrite parts", lambda: parts_for(_drafted(run)))
+    return [Part("rewrite", WHOLE, bucket) for bucket in range(count)]
+
+
+def digest_of_responses(run: Run) -> str | None:
+    """One digest over all answers; null where nobody was asked."""
+
+    def digest() -> str | None:
+        answered = [run.sidecars.need(part).digest("responses") for part in rewrite_parts(run)]
+        return digest_of(answered) if answered else None
+
+    return run.sidecars.derived("digest of responses", digest)
 
 
 def parts_for(drafted: Iterable[Sidecar]) -> int:
@@ -111,16 +122,32 @@ def parts_for(drafted: Iterable[Sidecar]) -> int:
     return 1 << max(0, math.ceil(math.log2(max(total, 1) / REQUESTS_PER_PART)))
 
 
-def _drafted(run: Run) -> list[Sidecar]:
-    return [run.sidecars.need(part) for part in bucket_parts(run, "draft")]
+def _drafted(run: Run) -> Iterator[Sidecar]:
+    return (run.sidecars.need(part) for part in bucket_parts(run, "draft"))
 
 
-def _slices(part: Part, parts: int) -> list[str]:
+def _digests_of_requests(run: Run) -> dict[tuple[str, ...], str]:
+    """Slices that a part may have -> the digest of all requests within, taken in one pass over the draft parts."""
+
+    def digests() -> dict[tuple[str, ...], str]:
+        parts = rewrite_parts(run)
+        open_digests = {_slices(part, len(parts)): Identity() for part in parts}
+        for sidecar in _drafted(run):
+            asked, name = sidecar.statistics.get("requests", {}), str(sidecar.part)
+            for slices, digest in open_digests.items():
+                for digit in slices:
+                    digest.add((name, digit, asked.get(digit)))
+        return {slices: digest.hexdigest() for slices, digest in open_digests.items()}
+
+    return run.sidecars.derived("digests of requests", digests)
+
+
+def _slices(part: Part, parts: int) -> tuple[str, ...]:
     """The first digits of the ids of a part's requests."""
     bucket = part.bucket or 0
     first = bucket * SLICES // parts
     last = max(first + 1, (bucket + 1) * SLICES // parts)
-    return [f"{digit:x}" for digit in range(first, last)]
+    return tuple(f"{digit:x}" for digit in range(first, last))
 
 
 def outlook(run: Run) -> tuple[int, int]:

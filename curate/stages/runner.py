@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from curate.corpus import Corpus, project_key
+from curate._version import __version__
+from curate.corpus import Corpus, ProjectKey, project_key
+from curate.errors import UsageError
 from curate.language.base import Completer, UnansweredError
 from curate.schema import CATALOG_TABLES, TABLES, Reason
 from curate.stages import Stage, stage_named
@@ -17,6 +19,7 @@ from curate.store.answers import AnswerStore
 from curate.store.commit import PartWriter
 from curate.store.freshness import Freshness, cache_folder
 from curate.store.part import Part, Sidecar, Sidecars
+from curate.store.place import place_of
 
 __all__ = ["PartRunner", "build_part"]
 
@@ -26,18 +29,21 @@ _POISON: Final = {"crash": Reason.DECODER_CRASH, "time": Reason.TIME_LIMIT, "mem
 class PartRunner:
     """Builds one part after another in a worker. Made once per worker from what all jobs share.
 
-    `shared` names the `stages` that will be asked for, so that their imports do not wait for the first job.
+    `shared` names the `stages` that will be asked for, so that their imports do not wait for the first job, and the
+    fingerprint of the `key` and the `version` of curate that this worker must have too.
     """
 
     def __init__(self, shared: Any) -> None:
         _do_without_pandas()
-        self._corpus = msgspec.convert(shared["corpus"], Corpus)
-        self._out = Path(shared["out"])
         self._key = project_key()
+        _agree(shared, self._key)
+        self._corpus = msgspec.convert(shared["corpus"], Corpus)
+        self._out = place_of(shared["out"])
         self._paths: dict[str, RealPaths] = {}
         self._answers = Path(shared["answers"]) if shared.get("answers") else None
         self._engines: dict[str, Completer] = {}
         self._stores: dict[Path, AnswerStore] = {}
+        self._sidecars = ("", Sidecars(self._out))
         for name in shared.get("stages", ()):
             stage_named(name)
 
@@ -53,7 +59,7 @@ class PartRunner:
             self._corpus,
             self._key,
             self._out,
-            Sidecars(self._out),
+            self._sidecars_for(part.stage),
             Freshness(cache_folder(self._out)),
             poisoned,
             self._paths,
@@ -69,13 +75,37 @@ class PartRunner:
         damaged = sum(store.damaged for store in self._stores.values())
         return receipt | ({"damaged": damaged} if damaged else {})
 
+    def _sidecars_for(self, stage: str) -> Sidecars:
+        """The sidecars that this worker has read since it came to this stage: all that the stage reads is complete."""
+        if self._sidecars[0] != stage:
+            self._sidecars = (stage, Sidecars(self._out))
+        return self._sidecars[1]
+
+
+def _agree(shared: Any, key: ProjectKey) -> None:
+    """Refuse to work with another key or another curate than the process that started the build.
+
+    Raises:
+        UsageError: a worker of another machine was set up in another way.
+    """
+    if shared.get("version", __version__) != __version__:
+        raise UsageError(
+            f"a worker has curate {__version__}, the build was started by {shared['version']}: install the same "
+            "version on all machines"
+        )
+    if shared.get("key", key.fingerprint) != key.fingerprint:
+        raise UsageError(
+            f"a worker has the project key with the fingerprint {key.fingerprint}, the build was started with "
+            f"{shared['key']}: set CURATE_KEY_FILE to the same key on all machines"
+        )
+
 
 def build_part(stage: Stage, run: Run, part: Part, beat: Callable[[str], None]) -> Sidecar:
     """Build and commit one part here and now."""
     catalog = stage.name == "catalog"
     with PartWriter(run.out, part, CATALOG_TABLES if catalog else TABLES, "catalog" if catalog else "") as writer:
         inputs = stage.build(run, part, writer, beat)
-        return writer.commit(stage.fingerprint(run, part), inputs)
+        return writer.commit(run.fingerprint(stage, part), inputs)
 
 
 class _NoPandas:

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from curate import verify
 from curate.rows import Draft, Subject, rows_of
 from curate.schema import DRAFTS, PAIRS, RESPONSES, Refusal, Unit
-from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
-from curate.stages.draft import digest_of_vocabulary, read_part, read_subjects, vocabulary_of
-from curate.stages.rewrite import rewrite_parts, rewritten
+from curate.stages.base import Beat, Run, bucket_parts, stage_fingerprint
+from curate.stages.draft import read_part, read_subjects, vocabulary_digest, vocabulary_of
+from curate.stages.rewrite import digest_of_responses, rewrite_parts, rewritten
 from curate.store.commit import PartWriter
 from curate.store.parquet import iter_tables
 from curate.store.part import Part
@@ -44,10 +44,10 @@ class VerifyStage:
             "drafts": drafts.digest("drafts"),
             "assets": sidecar.digest("assets"),
             "annotations": sidecar.digest("annotations"),
-            "vocabulary": digest_of_vocabulary(vocabulary_of(run, part.source)),
+            "vocabulary": vocabulary_digest(run, part.source),
         }
-        answered = [run.sidecars.need(each).digest("responses") for each in rewrite_parts(run)]
-        return inputs | ({"responses": digest_of(answered)} if answered else {})
+        answered = digest_of_responses(run)
+        return inputs | ({} if answered is None else {"responses": answered})
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
         """Check, draft by draft."""

@@ -17,7 +17,8 @@ from typing import Final
 import msgspec
 
 from curate.card import Struct
-from curate.errors import StoreError
+from curate.errors import StoreError, UsageError
+from curate.store.place import Place
 
 __all__ = ["ANSWERS_FILE", "AnswerStore", "StoredAnswer", "answers_folder"]
 
@@ -43,8 +44,17 @@ class StoredAnswer(Struct, frozen=True):
             raise ValueError("an answer has a text or a trouble, and not both")
 
 
-def answers_folder(out: Path) -> Path:
-    """Where the answers of an output lie by default: beside it."""
+def answers_folder(out: Place) -> Path:
+    """Where the answers of an output lie by default: beside it.
+
+    Raises:
+        UsageError: the output lies in an object store, to which nothing can be appended.
+    """
+    if not isinstance(out, Path):
+        raise UsageError(
+            f"answers are appended to a file, which {out} cannot hold: name a folder that all workers share and that "
+            "is kept, by --answers DIR"
+        )
     place = out.resolve()
     return place.parent / f"{place.name}.answers"
 

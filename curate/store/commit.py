@@ -1,4 +1,8 @@
-"""Atomic commit: temporary name, fsync, rename to the digest, and the sidecar last. The sidecar is the only switch."""
+"""Atomic commit: temporary name, fsync, rename to the digest, and the sidecar last. The sidecar is the only switch.
+
+What goes to an object store is put together the same way in a folder of this machine, then put under its digest name;
+there the sidecar is a conditional put (see `objects`).
+"""
 
 import contextlib
 import os
@@ -13,8 +17,11 @@ import pyarrow as pa
 
 from curate.errors import ConservationError, StoreError
 from curate.schema import TABLES, Refusal, Unit, Verdict
+from curate.store.objects import put_file, put_tree, switch
 from curate.store.parquet import HashingFile, TableFile
 from curate.store.part import TEMPORARY_PREFIX, Count, OutputFile, Part, Sidecar, encode_sidecar
+from curate.store.place import Place, is_remote, remove_file
+from curate.store.spool import spool
 from curate.store.trees import StoredTree, digest_of_tree, files_of, remove_tree
 
 __all__ = ["PartWriter", "TreeWriter", "replace_file", "retire"]
@@ -27,8 +34,10 @@ class PartWriter:
     and counts it. `commit` refuses a part whose units do not balance.
     """
 
-    def __init__(self, out: Path, part: Part, schemas: Mapping[str, pa.Schema] = TABLES, folder: str = "") -> None:
+    def __init__(self, out: Place, part: Part, schemas: Mapping[str, pa.Schema] = TABLES, folder: str = "") -> None:
         self.out = out
+        self._desk = out if isinstance(out, Path) else None  # where files are put together: the output, or a spool
+        self._cleanup = contextlib.ExitStack()
         self.part = part
         self._schemas = schemas
         self._folder = folder
@@ -51,6 +60,7 @@ class PartWriter:
         for temporary in self._open.values():
             temporary.discard()
         self._open.clear()
+        self._cleanup.close()
 
     def write(self, table: str, rows: pa.Table, bucket: int | None = None) -> None:
         """Add rows to one of the part's tables; `bucket` names the slice where that is not the part's own."""
@@ -70,18 +80,24 @@ class PartWriter:
     @contextlib.contextmanager
     def tree(self, table: str, suffix: str) -> "Iterator[TreeWriter]":
         """A folder to fill, such as a zarr tree. `TreeWriter.commit` gives it its name; else it vanishes."""
-        with _disk_errors(self.out):
-            _make_folder(self.out / table / self.part.folder)
-        writer = TreeWriter(self.out, self.out / table / self.part.folder, suffix)
+        desk = self._place_to_write()
+        with _disk_errors(desk):
+            _make_folder(desk / table / self.part.folder)
+        writer = TreeWriter(desk, desk / table / self.part.folder, suffix)
         try:
             yield writer
             if writer.stored is not None:
                 self._add_tree(table, writer.stored)
         finally:
             remove_tree(writer.path)
+            if writer.stored is not None and desk is not self.out:
+                remove_tree(desk / writer.stored.name)
 
     def _add_tree(self, table: str, stored: StoredTree) -> None:
         """Two items of equal content share one tree."""
+        if is_remote(self.out) and stored.name not in self._trees:
+            with _store_errors(self.out):
+                put_tree(files_of(self._place_to_write() / stored.name), self.out / stored.name)
         self._trees.setdefault(
             stored.name,
             OutputFile(
@@ -136,7 +152,7 @@ class PartWriter:
         if self._rejects:
             self.write("rejects", pa.Table.from_pylist(self._rejects, schema=TABLES["rejects"]))
         files = [
-            temporary.commit(table, bucket, self.out)
+            self._commit_file(temporary, table, bucket)
             for (table, bucket), temporary in sorted(self._open.items(), key=lambda item: (item[0][0], item[0][1] or 0))
         ]
         self._open.clear()
@@ -158,6 +174,21 @@ class PartWriter:
         )
         replace_file(self.out / self.part.sidecar_path, encode_sidecar(sidecar))
         return sidecar
+
+    def _commit_file(self, temporary: "_Temporary", table: str, bucket: int | None) -> OutputFile:
+        desk = self._place_to_write()
+        file = temporary.commit(table, bucket, desk)
+        if is_remote(self.out):
+            with _store_errors(self.out):
+                put_file(desk / file.name, self.out / file.name)
+            (desk / file.name).unlink()
+        return file
+
+    def _place_to_write(self) -> Path:
+        if self._desk is None:
+            with _disk_errors("the temporary folder"):
+                self._desk = self._cleanup.enter_context(spool())
+        return self._desk
 
     def _balance(self) -> tuple[Count, ...]:
         units = sorted(self._seen.keys() | self._used.keys() | {unit for unit, _ in self._refused})
@@ -186,8 +217,8 @@ class PartWriter:
     def _home(self, table: str) -> tuple[Path, str]:
         """Where a table's file will lie, and how its name begins."""
         if self._folder:
-            return self.out / self._folder, table
-        return self.out / table / self.part.folder, self.part.stage
+            return self._place_to_write() / self._folder, table
+        return self._place_to_write() / table / self.part.folder, self.part.stage
 
 
 class TreeWriter:
@@ -274,11 +305,16 @@ class _Temporary:
         self.path.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Place, data: bytes) -> None:
     """Put `data` under `path` so that a reader sees the old bytes or the new ones, whatever happens meanwhile.
 
     A file that holds them already is left alone.
     """
+    if is_remote(path):
+        with _store_errors(path.parent):
+            switch(path, data)
+        return
+    assert isinstance(path, Path)
     with _disk_errors(path.parent):
         if path.is_file() and path.read_bytes() == data:
             return
@@ -296,15 +332,26 @@ def replace_file(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
-def retire(out: Path, parts: Iterable[Part]) -> None:
+def retire(out: Place, parts: Iterable[Part]) -> None:
     """Unlink the sidecars of parts that nothing wants any more; their files wait for `gc`."""
     for part in parts:
-        with _disk_errors(out):
-            (out / part.sidecar_path).unlink(missing_ok=True)
+        with _store_errors(out) if is_remote(out) else _disk_errors(out):
+            remove_file(out / part.sidecar_path)
 
 
 @contextlib.contextmanager
-def _disk_errors(folder: Path) -> Any:
+def _store_errors(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise StoreError(
+            f"cannot write below {place}: {problem.strerror or type(problem).__name__}; see to the store, its bucket, "
+            "credentials and rights, then run the same command again: what was committed stays"
+        ) from None
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Place | str) -> Iterator[None]:
     try:
         yield
     except OSError as problem:

@@ -15,8 +15,10 @@ from typing import Final
 import msgspec
 
 from curate.errors import StoreError
+from curate.schema import identity
 from curate.store.commit import replace_file
 from curate.store.part import Part
+from curate.store.place import Place, is_remote
 
 __all__ = ["NEVER", "FileStat", "Freshness", "cache_folder", "seen", "stat_tree"]
 
@@ -40,8 +42,15 @@ class _Entry(msgspec.Struct, frozen=True):
     files: dict[str, FileStat]
 
 
-def cache_folder(out: Path) -> Path:
-    """The folder beside an output folder that holds what belongs to this machine alone."""
+def cache_folder(out: Place) -> Path:
+    """The folder beside an output folder that holds what belongs to this machine alone.
+
+    That of an output in a store lies where the user's caches lie (XDG_CACHE_HOME, else `~/.cache`), by its address.
+    """
+    if is_remote(out):
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return caches / "curate" / f"{out.name or 'bucket'}-{identity(str(out))[:16]}"
+    assert isinstance(out, Path)
     place = out.resolve()
     return place.parent / f".{place.name}.cache"
 

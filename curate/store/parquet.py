@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 from curate.errors import StoreError
 from curate.schema import TABLES
 from curate.store.part import OutputFile
+from curate.store.place import Place, is_remote, open_binary
 
 __all__ = ["ROW_GROUP_BYTES", "HashingFile", "TableFile", "iter_tables", "open_parquet", "read_table"]
 
@@ -164,20 +164,22 @@ def _leaves(name: str, dtype: pa.DataType) -> Iterator[str]:
         yield name
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Place) -> pq.ParquetFile:
     """A committed file, its pages checked against their checksums while they are read.
 
     Raises:
         StoreError: the file is gone or its footer is no longer Parquet.
     """
     try:
+        if is_remote(path):  # what a row group needs is fetched by few and long ranges
+            return pq.ParquetFile(open_binary(path), page_checksum_verification=True, pre_buffer=True)
         return pq.ParquetFile(path, page_checksum_verification=True)
     except DAMAGE as problem:
-        raise StoreError(f"{path} cannot be opened ({_first_line(problem)}); remove it and build again") from None
+        raise _unreadable(path, problem, "cannot be opened") from None
 
 
 def read_table(
-    out: Path, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
+    out: Place, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
 ) -> pa.Table:
     """The rows of committed files one after another, in full or some columns; an empty table where there are none.
 
@@ -190,7 +192,7 @@ def read_table(
 
 
 def iter_tables(
-    out: Path, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
+    out: Place, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
     """The row groups of committed files, one table each."""
     for file in files:
@@ -201,9 +203,14 @@ def iter_tables(
             for group in range(parquet.num_row_groups):
                 yield parquet.read_row_group(group, columns=list(columns) if columns else None)
         except DAMAGE as problem:
-            raise StoreError(
-                f"{out / file.name} is damaged ({_first_line(problem)}); remove it and build again"
-            ) from None
+            raise _unreadable(out / file.name, problem, "is damaged") from None
+
+
+def _unreadable(path: Place, problem: BaseException, what: str) -> StoreError:
+    """What a reader met: bytes that are not Parquet, or a disk or a store that did not give them."""
+    if isinstance(problem, OSError) and problem.errno is not None and not isinstance(problem, FileNotFoundError):
+        return StoreError(f"{path} cannot be read ({problem.strerror}); see to the disk or store, then run it again")
+    return StoreError(f"{path} {what} ({_first_line(problem)}); remove it and build again")
 
 
 def _first_line(problem: BaseException) -> str:

@@ -1,6 +1,5 @@
 """Folders that are one value: a volume is a zarr tree, named by the digest of its files, committed by one rename."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +8,12 @@ from typing import Final
 
 from curate.errors import StoreError
 from curate.schema import identity
+from curate.store.place import Place, digest_of, walk
 
 __all__ = ["TREES", "StoredTree", "digest_of_tree", "files_of", "remove_tree"]
 
 TREES: Final = frozenset({"volumes"})
 """The tables whose files are trees."""
-
-CHUNK_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +39,15 @@ def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def digest_of_tree(folder: Path) -> tuple[str, int, int]:
+def digest_of_tree(folder: Place) -> tuple[str, int, int]:
     """The digest of a folder's sorted (path, sha256) list, the bytes in it, and the number of its files."""
     listed: list[str] = []
     total = 0
-    for name, path in files_of(folder):
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-                total += len(chunk)
-        listed += [name, digest.hexdigest()]
+    files = files_of(folder) if isinstance(folder, Path) else ((one.name, folder / one.name) for one in walk(folder))
+    for name, path in files:
+        digest, size = digest_of(path)
+        listed += [name, digest]
+        total += size
     return identity(*listed), total, len(listed) // 2
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from curate.schema import Reason
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.bodily import regions_of
-from curate.verify.lexicon import CONCEPT, PLACE, place_key
+from curate.verify.lexicon import CONCEPT, PLACE, concept_key, place_key
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -40,6 +40,7 @@ class Anatomy(ReadingRule):
     """Places in the body come from concepts, attributes and what these imply; places in the picture from nothing."""
 
     name: ClassVar[str] = "anatomy"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where a place is named."""
@@ -51,24 +52,52 @@ class Anatomy(ReadingRule):
                 return no(Reason.ANATOMY, "the text names a place in the picture, which is not the patient's")
             named = _places(reading, part)
             applies = applies or bool(named)
-            for key in named:
+            if part is reading.question and reading.asked.get("attribute") == "anatomy":
+                continue  # the rule of negation judges what it suggests
+            for key, denied in named:
                 if key in reading.facts.places:
+                    continue
+                if reading.ask == "attribute_is" and reading.yes is False and key in _places_named(reading.question):
+                    continue  # `it is not the abdomen`, which the question suggests
+                if denied and _is_within(reading, key):
+                    continue  # what is nowhere is not there either
+                if part is reading.question and _may_be_passed(reading):
                     continue
                 if part is reading.answer or not _may_be_asked(reading, key):
                     return no(Reason.ANATOMY, f"the text names the place {key!r}, which the annotations do not give")
         return None if applies else NOT_APPLICABLE
 
 
-def _places(reading: Reading, part: Part) -> list[str]:
-    """The places that stand by themselves, not within the name of a finding of which something is known."""
+def _places_named(part: Part) -> frozenset[str]:
+    return frozenset(key for mention in part.situated if (key := mention.key(PLACE)) is not None)
+
+
+def _places(reading: Reading, part: Part) -> list[tuple[str, bool]]:
+    """The places that stand by themselves, not in the name of a finding of which something is known, and whether their
+    clause denies all that it names."""
     named = []
     for mention in part.situated:
         concept = mention.key(CONCEPT)
         if concept is None or (concept not in reading.facts.states and concept not in reading.facts.grades):
-            named.append(mention.key(PLACE) or "")
+            named.append((mention.key(PLACE) or "", part.denied_at(mention.start)))
     return named
 
 
 def _may_be_asked(reading: Reading, key: str) -> bool:
     """True for a part of what is shown, and for a word of position: a question does not say that anything is there."""
-    return key in _POSITIONS or not reading.facts.places.isdisjoint(regions_of(key))
+    return key in _POSITIONS or _is_within(reading, key)
+
+
+def _may_be_passed(reading: Reading) -> bool:
+    """True where the answer names what it is about itself, so that a place in the question changes nothing."""
+    if reading.chinese:
+        return False
+    if reading.ask in ("findings", "class"):
+        return bool(reading.answer.concepts & reading.own_keys)
+    return reading.ask == "presence" and concept_key(str(reading.asked.get("concept"))) in reading.answer.concepts
+
+
+def _is_within(reading: Reading, key: str) -> bool:
+    """True for a part of what is shown."""
+    shown = reading.facts.places
+    return not shown.isdisjoint(regions_of(key)) or any(key in regions_of(place) for place in shown)

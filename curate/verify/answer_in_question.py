@@ -9,7 +9,7 @@ from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.common_words import plain_stems
 from curate.verify.lexicon import ATTRIBUTE, CONCEPT, attribute_key
-from curate.verify.reading import Part, Reading
+from curate.verify.reading import Part, Reading, is_closed_form
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import normal
 
@@ -30,7 +30,7 @@ class AnswerInQuestion(ReadingRule):
     """The answer, or the concept that it tells, does not stand in the question. Choices and yes-no are exempt."""
 
     name: ClassVar[str] = "answer_in_question"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to open questions; a statement that is repeated whole is refused in any."""
@@ -44,7 +44,8 @@ class AnswerInQuestion(ReadingRule):
         if _is_a_sentence_of(reading.prose[1], reading.prose[0]):
             return no(Reason.ANSWER_IN_QUESTION, "the answer stands in the question as a sentence")
         closed = reading.ask in ("presence", "attribute_is")
-        if not (closed and reading.chinese) and _stands_whole(reading.answer, reading.question):
+        offered = not _asserts(reading) and any(token.low == "or" for token in reading.question.tokens)
+        if not (closed and reading.chinese) and not offered and _stands_whole(reading.answer, reading.question):
             return no(Reason.ANSWER_IN_QUESTION, "the whole answer stands in the question")
         if reading.ask in ("presence", "attribute_is"):
             return self._closed(reading)
@@ -52,7 +53,9 @@ class AnswerInQuestion(ReadingRule):
 
     def _closed(self, reading: Reading) -> Verdict:
         question = reading.question
-        asking = {place for start, end in question.cued("sure") for place in range(start, end)} | question.covered
+        asking = {
+            place for kind in ("sure", "before") for start, end in question.cued(kind) for place in range(start, end)
+        } | question.covered
         free = {token.low for place, token in enumerate(question.tokens) if place not in asking}
         if free & {"yes", "no"}:
             return no(Reason.ANSWER_IN_QUESTION, "the question says yes or no itself")
@@ -61,7 +64,12 @@ class AnswerInQuestion(ReadingRule):
     def _open(self, reading: Reading) -> Verdict:
         said = {c.mention.key(CONCEPT) for c in reading.answer.claims if c.state is not State.ABSENT}
         told = (reading.answer.concepts & reading.own_keys & said) - _described(reading)
-        if reading.ask in _OPEN and told & reading.question.concepts and not _offers(reading):
+        closed = reading.yes is not None or (reading.chinese and is_closed_form(reading.prose[0]))
+        if closed and reading.ask in ("class", "findings"):
+            return None  # the rule of negation judges it
+        told = told - reading.facts.grades.keys()  # of what is graded, the answer tells the grade
+        leaks = told & reading.question.concepts if _asserts(reading) else told <= reading.question.concepts and told
+        if reading.ask in _OPEN and leaks and (_asserts(reading) or not _offers(reading)):
             return no(Reason.ANSWER_IN_QUESTION, "the question names what its answer tells")
         return None
 
@@ -76,7 +84,7 @@ class AnswerInQuestion(ReadingRule):
             for m in mention.meanings
             if m.kind == ATTRIBUTE and m.of == name
         }
-        if named & exact:
+        if named & exact and (not named - exact or _asserts(reading)):
             return no(Reason.ANSWER_IN_QUESTION, f"the question names the {name} itself")
         return None
 
@@ -86,6 +94,11 @@ class AnswerInQuestion(ReadingRule):
         if answer and f" {answer} " in f" {question} ":
             return no(Reason.ANSWER_IN_QUESTION, "the answer stands in the question")
         return None
+
+
+def _asserts(reading: Reading) -> bool:
+    """True for a question of several sentences, one of which may say what is so."""
+    return any(mark in reading.prose[0].strip().rstrip(".?!。？！ ") for mark in ".!;\n。！；")
 
 
 def _offers(reading: Reading) -> bool:

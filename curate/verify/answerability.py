@@ -6,7 +6,7 @@ from curate.schema import Form, Kind, Reason
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.lexicon import concept_key
 from curate.verify.measures import measures_of
-from curate.verify.reading import Reading
+from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
 __all__ = ["Answerability"]
@@ -26,6 +26,7 @@ class Answerability(ReadingRule):
     """No picture shows age, sex, history or a laboratory value; a still shows no movement, one plane no volume."""
 
     name: ClassVar[str] = "answerability"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text speaks of what not every picture shows, and to questions about a measure."""
@@ -33,13 +34,14 @@ class Answerability(ReadingRule):
             return NOT_APPLICABLE
         if str(reading.asked.get("attribute", "")).lower() in _NEVER:
             return no(Reason.UNANSWERABLE, "the question asks about the person, whom the picture does not show")
+        compared = reading.ask == "compare" and reading.facts.has_prior
         forms = {asset.form for asset in reading.facts.assets}
         applies = False
         for part in (reading.question, reading.answer):
-            if part.cued("invisible"):
+            if any(not (compared and _of_time(part, span)) for span in part.cued("invisible")):
                 return no(Reason.UNANSWERABLE, "the text speaks of what no picture shows")
             for kind, (shown_by, what) in _SHOWN_BY.items():
-                if not part.cued(kind):
+                if not any(not _is_named(reading, part, span) for span in part.cued(kind)):
                     continue
                 applies = True
                 if not forms & shown_by and not _has_volume(reading, kind):
@@ -54,6 +56,17 @@ class Answerability(ReadingRule):
         if any(not measure.visible for measure in asked):
             return no(Reason.UNANSWERABLE, "the measure is none that a picture shows")
         return None
+
+
+def _of_time(part: Part, span: tuple[int, int]) -> bool:
+    """True for words that name the later of two images: `at follow-up`."""
+    return [token.low for token in part.tokens[span[0] : span[1]]] == ["follow", "up"]
+
+
+def _is_named(reading: Reading, part: Part, span: tuple[int, int]) -> bool:
+    """True for words in the name of a finding of the source: a still may be labelled with a wall motion abnormality."""
+    words = " ".join(token.stem for token in part.tokens[span[0] : span[1]])
+    return any(f" {words} " in f" {key} " for keys in reading.facts.kinds.values() for key in keys)
 
 
 def _has_volume(reading: Reading, kind: str) -> bool:

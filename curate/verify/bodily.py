@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from curate.dicom_names import spoken
 from curate.rows import Annotation, Asset
 from curate.schema import Kind
-from curate.verify.lexicon import PLACE, anatomy, attribute_key, concept_key, general_index, place_key
+from curate.verify.lexicon import PLACE, aliases, anatomy, attribute_key, concept_key, general_index, place_key
 from curate.verify.text import NUMBER, WORD, tokenise
 
-__all__ = ["places_of", "places_within", "regions_of"]
+__all__ = ["implied_places", "places_of", "places_within", "regions_of"]
 
 _PLACED = frozenset(
     {
         "location",
+        "localization",
+        "localisation",
+        "body site",
+        "anatom site",
+        "anatomical site",
         "site",
         "region",
         "anatomy",
@@ -42,11 +47,16 @@ _SPOKEN = (
 def places_of(assets: Iterable[Asset], annotations: Iterable[Annotation]) -> frozenset[str]:
     """The keys of the places that a text about these assets may name."""
     found: set[str] = set()
+    shown: set[str] = set()
     for asset in assets:
         found |= _of_asset(asset.modality, asset.anatomy, asset.view)
+        words = spoken("anatomy", asset.anatomy) if asset.anatomy else None
+        shown |= {place_key(words)} if words else set()
     for annotation in annotations:
         if annotation.concept and annotation.kind in _SPOKEN:
             found |= _of_concept(annotation.concept)
+            for part in shown:
+                found |= _by_alias(part, annotation.concept)
             found |= places_within(annotation.label or "")
             for value in annotation.qualifiers.values():
                 found |= places_within(value)
@@ -91,6 +101,21 @@ def _of_asset(modality: str | None, part: str | None, view: str | None) -> froze
 def _of_concept(name: str) -> frozenset[str]:
     """The places in a concept's name, and those that it has by its definition."""
     return places_within(name) | _implied().get(concept_key(name), frozenset())
+
+
+@functools.lru_cache(maxsize=4096)
+def _by_alias(part: str, name: str) -> frozenset[str]:
+    """The places of what a finding is called where only one part of the body is shown: a nodule of the chest is one of
+    the lung."""
+    key = concept_key(name)
+    return frozenset().union(
+        *(places_within(specific) for general, specific in aliases().get(part, ()) if general == key)
+    )
+
+
+def implied_places(key: str) -> frozenset[str]:
+    """The places that a finding has by its definition."""
+    return _implied().get(key, frozenset())
 
 
 @functools.cache

@@ -7,29 +7,31 @@ before it (`气胸和积液均未见`, `气胸：无`). Two negations cancel out
 (`未见气胸，积液`) may be read both ways: its state is `not_stated`, which no annotation confirms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from curate.schema import State
 from curate.verify.chinese_lexicon import predicates
+from curate.verify.chinese_segments import BREAKING, COLON, Segment, is_denied_side, is_said, segments_of
 from curate.verify.chinese_text import Piece
-from curate.verify.lexicon import CONCEPT, PLACE, Mention
+from curate.verify.lexicon import CONCEPT, Mention
 from curate.verify.text import COMMA, NUMBER, STOP
 
 __all__ = ["NEGATORS", "Scope", "scope"]
 
 _BEFORE, _AROUND, _AFTER = "before", "around", "after"
-_HEDGES, _VERBS, _ASKS, _CONTRAST, _LINKS = "hedges", "verbs", "asks", "contrast", "links"
+_HEDGES, _VERBS, _ASKS, _LINKS = "hedges", "verbs", "asks", "links"
 NEGATORS: Final = (_BEFORE, _AROUND, _AFTER)
 """Roles of words that deny."""
 _ASKING: Final = ("particles", "requests")
-_COLON: Final = frozenset("：:")
-_BREAKING: Final = frozenset("，,")
 _ADJECTIVES: Final = "adjectives"
 _ATTENDS: Final = "attends"
 _EXCEPT, _EXCEPT_END = "except", "except_end"
 _QUESTION: Final = frozenset("？?")
+_SCALES: Final = frozenset("级期度型类分")
+_EXCLUDING: Final = ("排除", "除外", "否定", "否认")
+"""Ends of doubts about a denial, which a plain statement behind them answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +45,35 @@ class Scope:
     denied: frozenset[int]  # where mentions begin that a cue directly denies
     segments: tuple[int, ...]  # the segment of each token
     questions: frozenset[int]  # the tokens of sentences that ask
-
-
-@dataclass(slots=True)
-class _Segment:
-    start: int
-    end: int
-    before: str  # what separates it from the one before: a stop, a colon, a comma, a contrast, or nothing
+    followed: tuple[tuple[Mention, State], ...] = ()  # what clauses say of a finding that only the one before names
 
 
 class _Reader:
     """One text on its way through the cues."""
 
-    def __init__(self, pieces: Sequence[Piece], mentions: Sequence[Mention]) -> None:
+    def __init__(
+        self, pieces: Sequence[Piece], mentions: Sequence[Mention], sound: frozenset[int], rest: frozenset[int]
+    ) -> None:
         self.pieces = pieces
         self.mentions = mentions
-        self.covered = {place for m in mentions for place in range(m.start, m.end)}
+        self.covered = {place for m in mentions for place in range(m.start, m.end)} | rest
         self.at: dict[str, set[int]] = {}
         for place, piece in enumerate(pieces):
             if piece.word is not None and place not in self.covered:
                 for role in piece.word.roles:
                     self.at.setdefault(role, set()).add(place)
-        self.segments = _segments(pieces, self.covered)
+        self.segments = segments_of(pieces, self.covered)
         self.number_of = [0] * len(pieces)
         for number, segment in enumerate(self.segments):
             for place in range(segment.start, segment.end):
                 self.number_of[place] = number
         self.protected = self._excepted()
-        self.turns = {m.start: 0 for m in mentions}
+        self.turns = {m.start: int(m.denies) for m in mentions}
         self.denied: set[int] = set()
         self.soft: set[int] = set()
-        self.bare: list[State] = []
-        self.stray: list[State] = []
+        self.loose: dict[int, list[State]] = {}  # by segment, what cues say that govern nothing
+        for place in sound:
+            self._loose(place, State.ABSENT)
         self.unclear: set[int] = set()  # where mentions begin that may be denied or not
         self.open_lists: set[int] = set()  # segments at whose end a cue still governs
 
@@ -92,20 +91,66 @@ class _Reader:
             ):
                 self._doubt(place)
         self._zeros()
-        self._existence()
-        if self.at.get("emphatic") and any(self._state(m) is State.PRESENT for m in self.mentions if m.key(CONCEPT)):
-            self.bare = [state for state in self.bare if state is not State.UNCERTAIN]
+        followed = tuple(self._followed())
+        bare, stray = self._told_by_loose()
+        bare += self._existence()
+        if self._is_certain():
+            bare = [state for state in bare if state is not State.UNCERTAIN]
         return Scope(
             states=tuple(self._state(mention) for mention in self.mentions),
-            bare=tuple(self.bare),
-            stray=tuple(self.stray),
-            turned=any(self.at.get(role) for role in (*NEGATORS, _HEDGES)),
+            bare=tuple(bare),
+            stray=tuple(stray),
+            turned=any(self.at.get(role) for role in (*NEGATORS, _HEDGES)) or any(m.denies for m in self.mentions),
             denied=frozenset(self.denied),
             segments=tuple(self.number_of),
             questions=questions,
+            followed=followed,
         )
 
+    def _told_by_loose(self) -> tuple[list[State], list[State]]:
+        """What segments say by cues that govern nothing, those without a concept apart; two denials cancel out."""
+        told: tuple[list[State], list[State]] = ([], [])
+        for number, states in sorted(self.loose.items()):
+            denials = states.count(State.ABSENT)
+            state = State.ABSENT if denials % 2 else State.PRESENT
+            named = bool(self._mentions_in(self.segments[number]))
+            told[named].append(State.UNCERTAIN if State.UNCERTAIN in states else state)
+        return told
+
+    def _followed(self) -> Iterator[tuple[Mention, State]]:
+        """`左肺见结节，右肺未见`: a clause with a side or place of its own that denies what the one before names."""
+        places = {self.number_of[p] for p in self.at.get("sides", ())}
+        for number, states in sorted(self.loose.items()):
+            segment = self.segments[number]
+            if not number or number not in places or segment.before not in BREAKING or states != [State.ABSENT]:
+                continue
+            named = self._mentions_in(self.segments[number - 1])
+            if self._mentions_in(segment) or len({m.key(CONCEPT) for m in named}) != 1:
+                continue
+            if any(self.pieces[p].token.kind == NUMBER for p in range(segment.start, segment.end)):
+                continue
+            del self.loose[number]
+            yield Mention(segment.start, segment.start + 1, named[0].meanings), State.ABSENT
+
+    def _is_certain(self) -> bool:
+        """True where a doubt is followed by a plain statement: `不能否定，左肺存在肿块`."""
+        there = [m for m in self.mentions if m.key(CONCEPT) and self._state(m) is State.PRESENT]
+        if there and self.at.get("emphatic"):
+            return True
+        doubts = [place for place in self.at.get(_HEDGES, ()) if self.number_of[place] in self.loose]
+        said = {self.number_of[place] for place in self.at.get("exists", ())}
+        undenied = all(self.pieces[place].token.raw.endswith(_EXCLUDING) for place in doubts)
+        return bool(doubts) and undenied and any(self.number_of[m.start] in said for m in there)
+
     def _deny(self, place: int) -> None:
+        if self._denies_a_side(place):
+            return
+        headed = self._headed(place)
+        if headed is not None:
+            for mention in headed:
+                self.turns[mention.start] += 1
+                self.denied.add(mention.start)
+            return
         governed = [] if self.is_cue(place, _AFTER) else self._right(place)
         forward = any(m.key(CONCEPT) for m in governed)
         if not forward:
@@ -128,8 +173,26 @@ class _Reader:
             self._loose(place, State.UNCERTAIN)
 
     def _loose(self, place: int, state: State) -> None:
+        self.loose.setdefault(self.number_of[place], []).append(state)
+
+    def _denies_a_side(self, place: int) -> bool:
+        """True for `不是左眼`, which denies the side alone, see `turned_sides`."""
+        return self.is_cue(place, _AROUND, _BEFORE) and is_denied_side(self.pieces, place + 1)
+
+    def _headed(self, place: int) -> list[Mention] | None:
+        """What a heading denies: `阴性：阑尾炎、憩室炎`; None where the cue is none."""
         segment = self.segments[self.number_of[place]]
-        (self.stray if self._mentions_in(segment) else self.bare).append(state)
+        following = self.number_of[place] + 1
+        if self._mentions_in(segment) or following >= len(self.segments):
+            return None
+        if self.segments[following].before not in COLON or not self.segments[following].before:
+            return None
+        if any(not self.pieces[p].known or self.is_cue(p, _VERBS) for p in range(place + 1, segment.end)):
+            return None
+        end = following
+        while end + 1 < len(self.segments) and self.segments[end + 1].before in BREAKING:
+            end += 1
+        return [m for n in range(following, end + 1) for m in self._mentions_in(self.segments[n])] or None
 
     def _denied_doubt(self, place: int) -> bool:
         """True for `未见可疑结节`, also further down the list: the doubt is part of what is denied."""
@@ -154,7 +217,7 @@ class _Reader:
         governed: list[Mention] = []
         last = place + 1
         for mention in self.mentions:
-            if mention.start <= place or mention.start >= end or not _is_said(mention):
+            if mention.start <= place or mention.start >= end or not is_said(mention):
                 continue
             between = range(last, mention.start)
             if any(self.is_cue(p, *NEGATORS) for p in between):
@@ -205,7 +268,7 @@ class _Reader:
         number = self.number_of[place]
         segment = self.segments[number]
         governed = self._run_before(segment.start, place, past_denials=past_denials)
-        linked = segment.before in _COLON or segment.before in _BREAKING
+        linked = segment.before in COLON or segment.before in BREAKING
         if not governed and number and linked and not self._mentions_in(segment):
             before = self.segments[number - 1]
             if self._is_bare(before):
@@ -227,17 +290,17 @@ class _Reader:
             here -= 1
         return governed
 
-    def _mentions_in(self, segment: _Segment) -> list[Mention]:
+    def _mentions_in(self, segment: Segment) -> list[Mention]:
         return [m for m in self.mentions if segment.start <= m.start < segment.end and m.key(CONCEPT)]
 
-    def _is_bare(self, segment: _Segment) -> bool:
+    def _is_bare(self, segment: Segment) -> bool:
         """True for a segment of terms, links and sides alone."""
         places = [p for p in range(segment.start, segment.end) if p not in self.covered]
         return bool(self._mentions_in(segment)) and not any(
             self.is_cue(p, *NEGATORS, _HEDGES, _VERBS, _ASKS) or self.pieces[p].token.kind == NUMBER for p in places
         )
 
-    def _is_naked(self, segment: _Segment) -> bool:
+    def _is_naked(self, segment: Segment) -> bool:
         """True for a segment of terms and links and nothing else at all, none of which says something by itself."""
         if any(self.pieces[m.end - 1].token.raw.endswith(predicates()) for m in self._mentions_in(segment)):
             return False
@@ -251,7 +314,7 @@ class _Reader:
         found: set[int] = set()
         start = 0
         for end, piece in enumerate((*self.pieces, None)):
-            if piece is not None and (piece.token.kind != STOP or piece.token.raw[0] in _COLON):
+            if piece is not None and (piece.token.kind != STOP or piece.token.raw[0] in COLON):
                 continue
             asks = piece is not None and bool(set(piece.token.raw) & _QUESTION)
             if asks or any(start <= place < end for role in _ASKING for place in self.at.get(role, ())):
@@ -276,6 +339,8 @@ class _Reader:
             if piece.token.kind != NUMBER or place in self.covered or float(piece.token.raw) != 0:
                 continue
             after = place + 1
+            if after < len(self.pieces) and self.pieces[after].token.raw in _SCALES:
+                continue  # `0级` is a grade
             while after < len(self.pieces) and self.pieces[after].has("measure") and after not in self.covered:
                 after += 1
             target = next((m for m in self.mentions if m.start == after and m.key(CONCEPT)), None)
@@ -285,15 +350,17 @@ class _Reader:
             if target is not None:
                 self.turns[target.start] += 1
 
-    def _existence(self) -> None:
+    def _existence(self) -> list[State]:
         """`可见。`: a clause that says no more than that something is there."""
+        told: list[State] = []
         for segment in self.segments:
             places = range(segment.start, segment.end)
             if any(p in self.covered for p in places) or any(self.is_cue(p, *NEGATORS, _HEDGES, _ASKS) for p in places):
                 continue
-            closed = segment.end >= len(self.pieces) or self.pieces[segment.end].token.raw[0] not in _COLON
+            closed = segment.end >= len(self.pieces) or self.pieces[segment.end].token.raw[0] not in COLON
             if (closed and any(self.is_cue(p, "exists") for p in places)) or self._tells_where(places):
-                self.bare.append(State.PRESENT)
+                told.append(State.PRESENT)
+        return told
 
     def _tells_where(self, places: range) -> bool:
         """True for `位于右侧`: what lies somewhere is there."""
@@ -310,34 +377,21 @@ class _Reader:
     def _unclear(self, mention: Mention) -> bool:
         number = self.number_of[mention.start]
         segment = self.segments[number]
-        if not mention.key(CONCEPT) or segment.before not in _BREAKING or not self._is_naked(segment):
+        if not mention.key(CONCEPT) or segment.before not in BREAKING or not self._is_naked(segment):
             return False
-        while number and self._is_naked(self.segments[number]) and self.segments[number].before in _BREAKING:
+        while number and self._is_naked(self.segments[number]) and self.segments[number].before in BREAKING:
             number -= 1
         return number in self.open_lists
 
 
-def _is_said(mention: Mention) -> bool:
-    """False for a place in the body: nothing is denied of it."""
-    return any(meaning.kind != PLACE for meaning in mention.meanings)
+def scope(
+    pieces: Sequence[Piece],
+    mentions: Sequence[Mention],
+    sound: frozenset[int] = frozenset(),
+    rest: frozenset[int] = frozenset(),
+) -> Scope:
+    """What the cues of a text make of its mentions.
 
-
-def scope(pieces: Sequence[Piece], mentions: Sequence[Mention]) -> Scope:
-    """What the cues of a text make of its mentions."""
-    return _Reader(pieces, mentions).read()
-
-
-def _segments(pieces: Sequence[Piece], covered: set[int]) -> list[_Segment]:
-    """Stretches between stops, commas (not `、`) and contrasts; a separator belongs to the segment before it."""
-    segments = [_Segment(0, 0, "")]
-    for place, piece in enumerate(pieces):
-        raw = piece.token.raw
-        if piece.has(_CONTRAST) and place not in covered:
-            segments[-1].end = place
-            segments.append(_Segment(place, place + 1, _CONTRAST))
-        elif piece.token.kind == STOP or (piece.token.kind == COMMA and raw in _BREAKING):
-            segments[-1].end = place + 1
-            segments.append(_Segment(place + 1, place + 1, raw[0]))
-        else:
-            segments[-1].end = place + 1
-    return [s for s in segments if s.end > s.start] or segments
+    `sound` are the words that call sound what they do not name, `rest` those that speak of all that is not named.
+    """
+    return _Reader(pieces, mentions, sound, rest).read()

@@ -45,12 +45,15 @@ __all__ = [
     "phrases",
     "predicates",
     "several",
+    "sound_forms",
+    "sound_words",
     "splits",
     "words_of",
 ]
 
-_FUNCTION_WORDS: Final = frozenset({"of", "the", "in", "and", "to", "a"})
+_FUNCTION_WORDS: Final = frozenset({"of", "the", "in", "and", "to"})
 """English words of a term that its Chinese has no word for."""
+_SHORT_ADVERB: Final = 5
 LONGEST: Final = 6
 """A term is composed of at most so many Chinese words."""
 PLAIN: Final = "plain"
@@ -65,6 +68,7 @@ _NONE: Final = frozenset({"无", "没有", "未见", "未见明显", "无明显"
 _BOTH, _BOTH_SIDES = ("两", "双"), "双侧"
 _ON, _ENDS = "on", ("", "为", "是", "约", "约为", "约是", "等于")
 """`直径约为` is the noun with its verb; prepositions have none."""
+_END: Final = re.compile(r"[^内外上下部区影旁前后周性壁][一-鿿]{1,3}")
 _DIGITS: Final = "零一二三四五六七八九十"
 
 
@@ -99,6 +103,8 @@ class Openings(msgspec.Struct, frozen=True):
     no: tuple[str, ...]
     yes_verb: tuple[str, ...]
     no_verb: tuple[str, ...]
+    agree: tuple[str, ...]
+    disagree: tuple[str, ...]
 
 
 class _Cues(msgspec.Struct, frozen=True):
@@ -106,6 +112,8 @@ class _Cues(msgspec.Struct, frozen=True):
     composed: tuple[_Composed, ...]
     patterns: tuple[_Pattern, ...]
     predicates: tuple[str, ...]
+    sound: dict[str, tuple[str, ...]]
+    sound_in: dict[str, tuple[str, ...]]
     openings: Openings
 
 
@@ -164,7 +172,13 @@ def gloss_of(parts: tuple[str, ...]) -> tuple[str, ...]:
     """The stems of an English term in one form and order."""
     same, apart = _same(), several()
     spread = itertools.chain.from_iterable(apart.get(part, (part,)) for part in parts)
-    return tuple(sorted(same.get(part, part) for part in spread if part not in _FUNCTION_WORDS))
+    plain = (_without_adverb(part) for part in spread if part not in _FUNCTION_WORDS)
+    return tuple(sorted(same.get(part, part) for part in plain))
+
+
+def _without_adverb(part: str) -> str:
+    """`moderately suspicious` is `中度可疑`, which knows no adverbs."""
+    return stem(part.removesuffix("ly")) if part.endswith("ly") and len(part) > _SHORT_ADVERB else part
 
 
 @functools.lru_cache(maxsize=2048)
@@ -214,9 +228,26 @@ def words_of() -> Mapping[str, Word]:
     for role, texts in ((MEASURE, units.measure), (PLAIN, plain.words), (SKIPPED, plain.skipped)):
         for text in texts.split():
             _put(known, text, text, role=role, gloss=False)
-    for text in splits():
+    for text in (*splits(), *sound_words(), *sound_forms(), *_ends(known)):
         known.setdefault(text, Word(text, text))
     return known
+
+
+def _ends(known: Mapping[str, Word]) -> Iterator[str]:
+    """Parts of the names of findings that may stand apart, as `积水` of `肾积水` does in `肾未见积水`.
+
+    Such are what is behind their place, and what is before an end that says something of it: `根分叉` of `根分叉受累`.
+    By themselves they say nothing that a rule knows.
+    """
+    places = {text for texts in _anatomy().places.values() for text in texts}
+    for text, _, _ in _findings():
+        place = next((text[:length] for length in range(len(text) - 2, 0, -1) if text[:length] in places), text)
+        end = text.removeprefix(place)
+        if end not in known and _END.fullmatch(end):
+            yield end
+        front = next((text.removesuffix(end) for end in predicates() if text.endswith(end)), "")
+        if place == text and front not in known and len(front) > 1:
+            yield front
 
 
 @functools.cache
@@ -239,6 +270,18 @@ def splits() -> Mapping[str, tuple[tuple[str, str], ...]]:
 def predicates() -> tuple[str, ...]:
     """Ends of terms that are a statement by themselves: `心影增大`."""
     return _cue_data().predicates
+
+
+@functools.cache
+def sound_words() -> Mapping[str, str]:
+    """Words by which a text calls an organ sound, with the English word of that sense."""
+    return {text: english for english, texts in _cue_data().sound.items() for text in texts}
+
+
+@functools.cache
+def sound_forms() -> Mapping[str, str]:
+    """Words for that in which an organ is sound, with the English word of that sense."""
+    return {text: english for english, texts in _cue_data().sound_in.items() for text in texts}
 
 
 def openings() -> Openings:

@@ -8,7 +8,7 @@ from curate.schema import State
 from curate.verify.chinese_claims import Scope
 from curate.verify.chinese_lexicon import UNIT
 from curate.verify.chinese_text import Piece
-from curate.verify.lexicon import CONCEPT, Mention
+from curate.verify.lexicon import CONCEPT, QUANTITY, Mention
 from curate.verify.part import Size
 from curate.verify.text import NUMBER, STOP, WORD
 from curate.verify.units import Quantity, unit_of
@@ -17,6 +17,7 @@ __all__ = ["counted_in", "numbers_in", "quantities_in", "sizes_in"]
 
 _BY: Final = frozenset({"×", "x", "X", "*", "乘", "乘以", "到", "至", "和", "及", "~", "～"})
 """Between numbers that share the unit behind the last."""
+_ASPECTS: Final = frozenset({"项", "方面", "个方面", "点", "句"})
 _REACH: Final = 4
 _SIZE: Final = re.compile(
     r"宽(?:度)?\s*(?:为|是|约|约为|：|:)?\s*(?P<w>\d+)\s*(?:个?像素|px)?[^\d。；]{0,6}?高(?:度)?\s*(?:为|是|约|约为|：|:)?\s*(?P<h>\d+)"
@@ -29,8 +30,19 @@ _SIZE: Final = re.compile(
 def numbers_in(read: Sequence[Piece], covered: frozenset[int]) -> Iterator[tuple[int, float]]:
     """Each number that is no part of a name, with the place of its token; `一` right before a term is an article."""
     for place, piece in enumerate(read):
-        if piece.token.kind == NUMBER and place not in covered and not _is_article(read, place):
+        if (
+            piece.token.kind == NUMBER
+            and place not in covered
+            and not _is_article(read, place)
+            and not _counts_what_is_asked(read, place)
+        ):
             yield place, float(piece.token.raw)
+
+
+def _counts_what_is_asked(read: Sequence[Piece], place: int) -> bool:
+    """True for `两项分级`: how many answers are wanted, not how many findings there are."""
+    following = read[place + 1].token.raw if place + 1 < len(read) else ""
+    return read[place].is_numeral and following in _ASPECTS
 
 
 def _is_article(read: Sequence[Piece], place: int) -> bool:
@@ -85,14 +97,18 @@ def _unit_at(read: Sequence[Piece], place: int) -> str | None:
 def _measured(place: int, read: Sequence[Piece], found: Sequence[Mention], segments: Sequence[int]) -> str | None:
     """The concept nearest to a quantity within its segment, else the last before it in the sentence."""
     near = [
-        (min(abs(m.start - place), abs(place - (m.end - 1))), m.key(CONCEPT))
+        (min(abs(m.start - place), abs(place - (m.end - 1))), key)
         for m in found
-        if m.key(CONCEPT) and segments[m.start] == segments[place]
+        if (key := m.key(QUANTITY) or m.key(CONCEPT)) and segments[m.start] == segments[place]
     ]
     if near:
         return min(near, key=lambda entry: entry[0])[1]
-    before = [m for m in found if m.key(CONCEPT) and m.end <= place and not _stopped(read[m.end : place])]
-    return before[-1].key(CONCEPT) if before else None
+    before = [
+        key
+        for m in found
+        if (key := m.key(QUANTITY) or m.key(CONCEPT)) and m.end <= place and not _stopped(read[m.end : place])
+    ]
+    return before[-1] if before else None
 
 
 def _stopped(read: Sequence[Piece]) -> bool:

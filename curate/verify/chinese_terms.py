@@ -20,6 +20,10 @@ _ALTERNATIVES: Final = 16
 _OF_COURSE: Final = frozenset({"gone", "more", "less"})
 _SHADES: Final = ("影", "灶", "征", "征象", "形成")
 """Ends of words for findings that may be left out: `结石影` is what `结石` is."""
+_NOUNS: Final = frozenset({"cell", "tissu", "lesion", "tooth"})
+"""Stems of the nouns that a source may leave out of its names."""
+_LISTING: Final = frozenset({"、", "及", "和", "与", "或", "以及"})
+_FEW: Final = 3
 _APART: Final = 8
 """The parts of a term stand at most so many words apart."""
 
@@ -51,7 +55,7 @@ def _halves(piece: Piece, known: frozenset[str]) -> tuple[Piece, Piece] | None:
         first, finding = words_of().get(text[:cut]), words_of().get(text[cut:])
         if first is None or finding is None or not (first.glosses or first.roles):
             continue
-        if _concepts(finding) & known:
+        if _concepts(finding) & known or (_concepts(first) & known and not _concepts(finding)):
             middle = token.start + cut
             return (
                 word_piece(token.raw[:cut], token.start, middle, first),
@@ -73,8 +77,10 @@ def terms_in(read: Sequence[Piece], indexes: tuple[Index, ...]) -> tuple[tuple[M
             taken.update(range(start, end))
             found.append(Mention(start, end, _with_concept(candidates, start, end, known_keys(indexes))))
     found.sort(key=lambda mention: mention.start)
-    joined = _joined(read, found, known_keys(indexes), indexes)
-    return joined, frozenset(taken.union(*(range(mention.start, mention.end) for mention in joined)))
+    joined, parts = _joined(read, found, known_keys(indexes), indexes)
+    joined, shared = _with_shared_tails(read, joined, known_keys(indexes))
+    parts |= shared
+    return joined, parts.union(taken, *(range(mention.start, mention.end) for mention in joined))
 
 
 def _with_concept(
@@ -109,10 +115,22 @@ def _candidates(read: Sequence[Piece], indexes: tuple[Index, ...]) -> dict[tuple
         if piece.word is not None and piece.word.meanings:
             own = candidates.setdefault((place, place + 1), (0, []))[1]
             own.extend(meaning for meaning in piece.word.meanings if meaning not in own)
+            own.extend(_shorter_names(own, known_keys(indexes)))
     own_keys = known_keys(indexes)
     for _, meanings in candidates.values():
         meanings.sort(key=lambda meaning: meaning.kind == CONCEPT and meaning.key not in own_keys)
     return {span: entry for span, entry in candidates.items() if not _says_more(candidates, span, own_keys)}
+
+
+def _shorter_names(meanings: Sequence[Meaning], known: frozenset[str]) -> list[Meaning]:
+    """What a term means where the source leaves its noun out: `parabasal` for 旁基底细胞."""
+    return [
+        Meaning(CONCEPT, front)
+        for meaning in meanings
+        if meaning.kind == CONCEPT and meaning.key not in known
+        for front, _, noun in (meaning.key.rpartition(" "),)
+        if front in known and noun in _NOUNS
+    ]
 
 
 def _says_more(
@@ -161,30 +179,90 @@ def _fits(read: Sequence[Piece], parts: tuple[str, ...], *, cased: bool) -> bool
 
 def _joined(
     read: Sequence[Piece], found: Sequence[Mention], known: frozenset[str], indexes: tuple[Index, ...]
-) -> tuple[Mention, ...]:
+) -> tuple[tuple[Mention, ...], frozenset[int]]:
     """The mentions, with those read as a known concept whose place stands before them in the same statement.
 
-    The place is then part of the concept, and no mention of its own.
+    The place is then part of the concept, and no mention of its own: where such parts stand is the second value.
     """
     result = {mention.start: mention for mention in found}
     taken = {place for mention in found for place in range(mention.start, mention.end)}
-    places = [mention for mention in found if all(meaning.kind == PLACE for meaning in mention.meanings)]
-    for here, piece in enumerate(read) if known and places else ():
+    places = [m for m in found if m.key(PLACE) is not None and m.key(CONCEPT) not in known and _is_place(m)]
+    fronts = [
+        *places,
+        *(Mention(at, at + 1, ()) for at, piece in enumerate(read) if at not in taken and _is_front(piece)),
+    ]
+    fronts.sort(key=lambda mention: mention.start)
+    used: set[int] = set()
+    for here, piece in enumerate(read) if known and fronts else ():
         mention = result.get(here)
         if mention.end - mention.start != 1 if mention is not None else here in taken or not _describes(piece):
             continue
-        for before in reversed(places):
+        if mention is not None and mention.start in used:
+            continue
+        for before in reversed(fronts):
             between = read[before.end : here]
-            if before.end > here or before.start not in result:
+            if before.end > here:
                 continue
-            if len(between) > _APART or any(other.token.kind in (STOP, COMMA) for other in between):
+            if len(between) > _APART or any(_parts(other) for other in between):
                 break
             meanings = _composed(read[before.start : before.end], piece, known, indexes)
             if meanings:
                 result[here] = Mention(here, here + 1, meanings)
-                del result[before.start]
+                used.add(before.start)
                 break
-    return tuple(result[start] for start in sorted(result))
+    told = {mention.start: mention for start, mention in result.items() if start not in used}
+    covered = {at for mention in fronts if mention.start in used for at in range(mention.start, mention.end)}
+    return tuple(told[start] for start in sorted(told)), frozenset(covered)
+
+
+def _is_place(mention: Mention) -> bool:
+    return all(meaning.kind in (PLACE, CONCEPT) for meaning in mention.meanings)
+
+
+def _with_shared_tails(
+    read: Sequence[Piece], found: tuple[Mention, ...], known: frozenset[str]
+) -> tuple[tuple[Mention, ...], frozenset[int]]:
+    """The mentions with those of a list that share the end of the last: `硬膜外、硬膜下及蛛网膜下腔出血` are three
+    hemorrhages; and the places of their words."""
+    result = list(found)
+    covered: set[int] = set()
+    for last in found:
+        whole = read[last.start].token.raw
+        if last.end - last.start != 1 or last.key(CONCEPT) not in known or read[last.start].word is None:
+            continue
+        at = last.start
+        while at >= 2 and read[at - 1].token.raw in _LISTING:
+            start, meanings = _shorter(read, at - 1, whole, known)
+            if not meanings:
+                break
+            result = [m for m in result if not start <= m.start < at - 1]
+            result.append(Mention(start, at - 1, meanings))
+            covered.update(range(start, at - 1))
+            at = start
+    return tuple(sorted(result, key=lambda mention: mention.start)), frozenset(covered)
+
+
+def _shorter(read: Sequence[Piece], end: int, whole: str, known: frozenset[str]) -> tuple[int, tuple[Meaning, ...]]:
+    """Where a term before a place begins that lacks the end of a whole one, and what it means."""
+    for start in range(max(0, end - _FEW), end):
+        front = "".join(piece.token.raw for piece in read[start:end])
+        for length in range(1, len(whole) - 1):
+            word = words_of().get(front + whole[-length:])
+            if word is not None and (
+                meanings := tuple(m for m in word.meanings if m.kind == CONCEPT and m.key in known)
+            ):
+                return start, meanings
+    return end, ()
+
+
+def _parts(piece: Piece) -> bool:
+    """True for what ends a statement: `、` does not, `肾脏无结石、积水` is of the kidney altogether."""
+    return piece.token.kind == STOP or (piece.token.kind == COMMA and piece.token.raw != "、")
+
+
+def _is_front(piece: Piece) -> bool:
+    """True for a word that by itself says nothing and may begin the name of a finding: `根分叉` of `根分叉受累`."""
+    return piece.word is not None and not piece.word.roles and not piece.word.meanings
 
 
 def _describes(piece: Piece) -> bool:

@@ -32,6 +32,15 @@ _TOKEN: Final = re.compile(
     r"|(?P<comma>[，,、])"
     r"|(?P<other>[^\s\w]|[_\d])"
 )
+_ROMAN: Final = {
+    numeral: number
+    for number, numerals in enumerate(
+        ("I Ⅰ", "II Ⅱ", "III Ⅲ", "IV Ⅳ", "V Ⅴ", "VI Ⅵ", "VII Ⅶ", "VIII Ⅷ", "IX Ⅸ", "X Ⅹ"), start=1
+    )
+    for numeral in numerals.split()
+}
+_GRADED: Final = frozenset("级型期度类区组")
+"""What a Roman numeral stands before that is a number."""
 _DROPPED: Final = frozenset("-/_–—()（）[]［］【】「」『』《》〈〉<>\"'“”‘’`~～·・|")
 _ALPHANUMERIC: Final = (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
 _SIGNS: Final = {"％": "%", "．": ".", "＋": "+", "－": "-", "\u3000": " "}
@@ -147,8 +156,7 @@ def _other_piece(text: str, start: int, end: int) -> Iterator[Piece]:
             token = Token(NUMBER, number, number, number, start, end)
             yield Piece(token, None, ((number,),), known=True, is_numeral=True)
     elif kind == "word":
-        low = raw.lower().replace("’", "'")
-        yield Piece(Token(WORD, raw, low, stem(raw), start, end), None, (gloss_of((stem(raw),)),), known=False)
+        yield _latin_piece(text, start, end)
     elif kind == "stop":
         yield Piece(Token(STOP, raw, raw, raw, start, end), None, (), known=True)
     elif kind == "comma":
@@ -158,6 +166,16 @@ def _other_piece(text: str, start: int, end: int) -> Iterator[Piece]:
             yield Piece(Token(OTHER, raw, raw, raw, start, end), None, (), known=True)
     else:
         yield Piece(Token(WORD, raw, raw, raw, start, end), None, (), known=False)
+
+
+def _latin_piece(text: str, start: int, end: int) -> Piece:
+    """A Latin word; a Roman numeral that gives a grade (`V型`, `II级`) is a number."""
+    raw = text[start:end]
+    if raw in _ROMAN and text[end : end + 1] in _GRADED:
+        number = str(_ROMAN[raw])
+        return Piece(Token(NUMBER, number, number, number, start, end), None, ((number,),), known=True)
+    low = raw.lower().replace("’", "'")
+    return Piece(Token(WORD, raw, low, stem(raw), start, end), None, (gloss_of((stem(raw),)),), known=False)
 
 
 def _cut(text: str, known: Mapping[str, Word], extra: Mapping[str, Word]) -> list[tuple[int, int, Word | None]]:

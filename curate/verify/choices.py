@@ -19,7 +19,7 @@ _LATER: Final = re.compile(
     r"(?:\b(?:answer|option|choice|letter)(?:\s+is|\s*:)?\s*[(（]?|(?:答案|选项)(?:是|为|：|:)?\s*[(（]?|选(?:择)?\s*)(?P<letter>[A-Z])(?![A-Za-z])[)）]?",
 )
 _BEHIND: Final = re.compile(r"[(（](?P<letter>[A-Z])[)）]\s*[.。]?\s*$")
-_LISTED: Final = re.compile(rf"(?:^|[\s(（])(?P<letter>[A-Z])\s*{_MARK}\s*(?=\S)")
+_LISTED: Final = re.compile(rf"(?:^|[\s(（：:，。；？])(?P<letter>[A-Z])\s*{_MARK}\s*(?=\S)")
 
 
 _AGAINST: Final = re.compile(
@@ -27,6 +27,12 @@ _AGAINST: Final = re.compile(
     re.IGNORECASE,
 )
 """Before these, an option is named to be left."""
+
+_SAYS_YES: Final = frozenset("有是能可会对")
+"""Characters of options that mean the contrary behind a denial: `有` in `没有`."""
+_HAN: Final = re.compile(r"[一-鿿]")
+_LISTED_ON: Final = re.compile(r"\s*(?:,\s*)?(?:(?:or|nor|and|、|和|或)\s*)?(?:an?\s+|the\s+)?", re.IGNORECASE)
+"""What stands between two members of a list."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -87,6 +93,7 @@ def _phrase(text: str) -> str:
 def _bounded(text: str) -> str:
     words = _phrase(text)
     before = r"(?<!\w)" if text[:1].isascii() and text[:1].isalnum() else ""
+    before = r"(?<![没未无不非])" if text[:1] in _SAYS_YES else before
     after = r"(?!\w)" if text[-1:].isascii() and text[-1:].isalnum() else ""
     return f"{before}{words}{after}"
 
@@ -103,7 +110,8 @@ def _without_options(question: str, options: Sequence[str], letters: Sequence[st
     for place in sorted(range(len(options)), key=lambda n: -len(options[n])):
         words = _bounded(options[place])
         pattern = rf"[(（]?{re.escape(letters[place])}\s*{_MARK}\s*{words}\s*[.;；。]?" if letters else words
-        found = re.search(pattern, rest, re.IGNORECASE)
+        each = list(re.finditer(pattern, rest, re.IGNORECASE))
+        found = None if not each else each[-1] if _HAN.search(words) and not letters else each[0]  # `是否…？是或否`
         if found is None:
             return question, "the question does not offer an option that it should"
         rest = f"{rest[: found.start()]} , {rest[found.end() :]}"
@@ -127,7 +135,7 @@ def _picked(answer: str, options: Sequence[str], letters: Sequence[str]) -> tupl
     if by_letter is None and not named:
         return None, answer, "the answer takes none of the options"
     picked = by_letter if by_letter is not None else named[0][1]
-    if any(option != picked and not _AGAINST.search(rest[: span[0]]) for span, option in named):
+    if any(option != picked and not _left(rest, span[0], named) for span, option in named):
         return None, answer, "the answer takes two options"
     spans = [span for span, option in named if option == picked]
     if by_letter is not None and named and not spans:
@@ -136,6 +144,15 @@ def _picked(answer: str, options: Sequence[str], letters: Sequence[str]) -> tupl
         start, end = spans[0]
         rest = f"{rest[:start]} {rest[end:]}"
     return picked, rest, ""
+
+
+def _left(text: str, place: int, named: Sequence[tuple[tuple[int, int], int]]) -> bool:
+    """True for an option that is named to be left, also within a list: `rather than A, B or C`."""
+    before = text[:place]
+    for (start, end), _ in reversed(named):
+        if end <= place and _LISTED_ON.fullmatch(before[end:]):
+            return _left(text, start, named)
+    return _AGAINST.search(before) is not None
 
 
 def _named(text: str, options: Sequence[str]) -> list[tuple[tuple[int, int], int]]:

@@ -17,7 +17,34 @@ from curate.verify.text import COMMA, STOP, WORD, Token
 __all__ = ["Clauses", "clauses_of"]
 
 _WITHIN: Final = frozenset(
-    {"not", "also", "never", "be", "been", "being", "still", "both", "all", "yet", "only", "rather", "clearly"}
+    {
+        "not",
+        "also",
+        "never",
+        "be",
+        "been",
+        "being",
+        "still",
+        "both",
+        "all",
+        "yet",
+        "only",
+        "rather",
+        "clearly",
+        "likewise",
+        "too",
+        "altogether",
+        "indeed",
+        "either",
+        "neither",
+        "again",
+        "quite",
+        "very",
+        "even",
+        "simply",
+        "just",
+        "thus",
+    }
 )
 _CONJUNCTIONS: Final = frozenset({"and", "or", "nor"})
 _SUBORDINATE: Final = frozenset(

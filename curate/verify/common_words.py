@@ -16,6 +16,7 @@ __all__ = [
     "plain_stems",
     "plain_words",
     "severe_words",
+    "telling_adverbs",
 ]
 
 
@@ -26,6 +27,7 @@ class OrdinaryWords(msgspec.Struct, frozen=True):
     doubling: str
     words: str
     severe_before_a_finding: tuple[str, ...]
+    telling_adverbs: str
     asking: str
     measuring: str
 
@@ -66,6 +68,12 @@ def known_stems() -> frozenset[str]:
     inflected = {form for verb in ordinary.verbs.split() for form in _inflected(verb, "")}
     inflected |= {form for verb in ordinary.doubling.split() for form in _inflected(verb, verb[-1])}
     return plain_stems() | {stem(word) for word in (*ordinary.words.split(), *inflected)}
+
+
+@functools.cache
+def telling_adverbs() -> frozenset[str]:
+    """Adverbs that say how much, where or when something is, so that an annotation has to give them."""
+    return frozenset(ordinary_words().telling_adverbs.split())
 
 
 @functools.cache

@@ -28,6 +28,7 @@ class Comparison(ReadingRule):
     """`New`, `resolved`, `unchanged`, `increased`: only of two images of one patient, and as their annotations say."""
 
     name: ClassVar[str] = "comparison"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text compares, or was asked to."""
@@ -50,26 +51,29 @@ def _compared(reading: Reading) -> Verdict:
     key = concept_key(str(reading.asked.get("concept")))
     states = [reading.facts.of(asset).state(key) for asset in reading.facts.assets]
     measured = _change(reading, key) is not None
-    if len(states) != 2 or (not measured and any(state not in (State.PRESENT, State.ABSENT) for state in states)):
+    if len(states) != 2 or (not measured and any(state in (None, State.NOT_STATED) for state in states)):
         return no(Reason.COMPARISON, "the state of the finding is not known of both images")
     right = (states[0], states[1])
     told = 0
-    for kind in _KINDS[:-1]:
-        if not reading.answer.cued(kind):
-            continue
+    for kind in filter(reading.answer.cued, _KINDS[:-1]):
         told += 1
-        if not _holds(reading, reading.answer, kind, key, right):
+        improves = kind == "less" and _improves(reading)
+        if not improves and not _holds(reading, reading.answer, kind, key, right):
             return no(Reason.COMPARISON, f"the text says {kind}, the annotations do not")
     for image, said in _said_of_images(reading, key):
         told += 1
         if said is not right[image]:
             return no(Reason.COMPARISON, "the text says of one image what its annotations do not")
+    if State.UNCERTAIN not in right and _doubts(reading, key):
+        return no(Reason.COMPARISON, "the answer doubts what its source is sure of")
     if _out_of_order(reading, key):
         return no(Reason.COMPARISON, "the values of the two images stand in the wrong order")
     if not told and len(reading.answer.quantities) > 1:
         told = 1  # the rule of numbers judges the values themselves
     if reading.yes is not None:
         wanted = _wanted(reading, key, right)
+        if wanted is None and not told and not reading.answer.quantities:
+            return no(Reason.COMPARISON, "what the question asks of the change is not understood")
         if wanted is not None and reading.yes is not wanted:
             return no(Reason.COMPARISON, "the answer says yes where it is no, or no where it is yes")
         told += wanted is not None
@@ -78,9 +82,22 @@ def _compared(reading: Reading) -> Verdict:
     return None
 
 
+def _doubts(reading: Reading, key: str) -> bool:
+    return any(claim.state is State.UNCERTAIN and claim.mention.key(CONCEPT) == key for claim in reading.answer.claims)
+
+
+def _improves(reading: Reading) -> bool:
+    """True where nothing but an improvement is told, of values that stand beside it: more may be better."""
+    words = {reading.answer.tokens[start].low for start, _ in reading.answer.cued("less")}
+    return bool(words) and all(word.startswith("improv") for word in words) and len(reading.answer.quantities) > 1
+
+
 def _wanted(reading: Reading, key: str, right: tuple[State | None, State | None]) -> bool | None:
     """What a closed question about a change is to be answered with; None where it is not understood."""
     kinds = [kind for kind in _KINDS[:-1] if reading.question.cued(kind)]
+    better = {reading.question.tokens[start].low for start, _ in reading.question.cued("less")}
+    if kinds == ["less"] and all(word.startswith("improv") for word in better) and len(reading.answer.quantities) > 1:
+        return None
     if len(kinds) == 1:
         return _holds(reading, reading.question, kinds[0], key, right)
     if kinds:
@@ -96,20 +113,43 @@ def _wanted(reading: Reading, key: str, right: tuple[State | None, State | None]
 
 def _holds(reading: Reading, part: Part, kind: str, key: str, right: tuple[State | None, State | None]) -> bool:
     """True where a text that says `new`, `gone`, ... is right; `no new effusion` says that it is not so."""
-    denied = any(
-        claim.state is State.ABSENT
-        and claim.mention.key(CONCEPT) == key
-        and key not in {k for _, k, _ in part.statements}
-        for claim in part.claims
-    ) or State.ABSENT in (*part.bare, *part.stray)
+    denied = (
+        _denied_here(part, kind, key)
+        if part.clauses
+        else any(
+            claim.state is State.ABSENT
+            and claim.image is None
+            and claim.mention.key(CONCEPT) == key
+            and key not in {k for _, k, _ in part.statements}
+            for claim in part.claims
+        )
+        or State.ABSENT in (*part.bare, *part.stray)
+    )
     if kind == "new" and denied:
         return right != _CHANGE["new"]
     if kind in _CHANGE:
         return right == _CHANGE[kind]
     if kind == "same":
         return right[0] is right[1] and (right[0] is State.ABSENT) == denied and _change(reading, key) in (None, 0.0)
+    if not denied and right in (_CHANGE["gone"], _CHANGE["new"]):
+        return (kind == "less") == (right == _CHANGE["gone"])
     change = _change(reading, key)
     return change is not None and not denied and (change > 0 if kind == "more" else change < 0)
+
+
+def _denied_here(part: Part, kind: str, key: str) -> bool:
+    """True where the clause that tells a change denies it: `no new effusion`; another may say what there was before."""
+    clauses = {part.clause_of(start) for start, _ in part.cued(kind)}
+    negations = [span for group in ("before", "around") for span in part.cued(group)]
+    if any(
+        claim.state is State.ABSENT
+        and claim.mention.key(CONCEPT) == key
+        and part.clause_of(claim.mention.start) in clauses
+        for claim in part.claims
+    ):
+        return True
+    taken = {place for start, end in part.cued(kind) for place in range(start, end)}
+    return any(part.clause_of(start) in clauses and start not in taken for start, _ in negations)
 
 
 def _change(reading: Reading, key: str) -> float | None:

@@ -80,6 +80,7 @@ class Consistency(ReadingRule):
     """No remains of a prompt, no talk about the task, no broken end, no yes and no of one thing."""
 
     name: ClassVar[str] = "consistency"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to what a model wrote."""
@@ -117,7 +118,7 @@ def _is_task(part: Part, place: int) -> bool:
 
 def _is_broken(part: Part, text: str) -> bool:
     stripped = text.rstrip()
-    if not stripped or _WHOLE.search(stripped):
+    if not stripped or _WHOLE.search(stripped) or (part.lists and part.text.rstrip().endswith("]")):
         return False
     last = part.tokens[-1].low if part.tokens else ""
     if last in _HANGING or stripped.endswith((",", "-", "–", "(", "[")):
@@ -125,8 +126,16 @@ def _is_broken(part: Part, text: str) -> bool:
     return len(stripped.split()) >= _LONG or any(token.raw == "." for token in part.tokens)
 
 
+_OPEN_ENDS: Final = ("可见", "未见", "见有", "为", "是", "显示", "提示", "位于", "伴有", "伴", "未", "示")
+"""Words with which no Chinese statement of several parts ends."""
+
+
 def _breaks_off_in_chinese(reading: Reading) -> bool:
     stripped = reading.prose[1].rstrip()
+    if reading.answer.lists and reading.answer.text.rstrip("。. \n").endswith("]"):
+        return False
+    if stripped.endswith(_OPEN_ENDS) and "，" in stripped:
+        return True
     if stripped.endswith(("，", "、", "（", ",", "的", "和", "及", "与", "或")):
         return True
     return bool(stripped) and not _WHOLE.search(stripped) and len(reading.answer.tokens) >= _LONG
@@ -137,8 +146,8 @@ def _contradiction(reading: Reading) -> Verdict:
     said: dict[tuple[str, int | None], State] = {}
     for claim in reading.answer.claims:
         key = claim.mention.key(CONCEPT)
-        if key is None:
-            continue
+        if key is None or key in reading.facts.sided:
+            continue  # of what differs from side to side the rule of negation judges each
         if said.setdefault((key, claim.image), claim.state) is not claim.state:
             return no(Reason.CONSISTENCY, f"the answer says two things of {key!r}")
     return None

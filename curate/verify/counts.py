@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
+from curate.verify.collective import denies_the_rest
 from curate.verify.counting import kinds_asked, total_of
 from curate.verify.lexicon import CONCEPT
 from curate.verify.reading import Reading
@@ -19,13 +20,15 @@ class Counts(ReadingRule):
     """Each number in front of a concept is how many there are; each total is their sum; what is all is all."""
 
     name: ClassVar[str] = "counts"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to counting questions, and where the text says all, every, each, both or only."""
         if reading.verbatim:
             return NOT_APPLICABLE
-        widened = any(part.cued("complete") for part in (reading.question, reading.answer))
+        asked_for_all = reading.asked.get("all") is True and reading.topic == "findings" and not reading.chinese
+        parts = (reading.answer,) if asked_for_all else (reading.question, reading.answer)
+        widened = any(part.cued("complete") for part in parts)
         both_sides = reading.topic == "attribute"
         if widened and not both_sides:
             problem = self._complete(reading)
@@ -38,11 +41,15 @@ class Counts(ReadingRule):
     def _complete(self, reading: Reading) -> Verdict:
         label_set = str(reading.asked.get("label_set"))
         facts = reading.facts
+        if _is_of_the_rest(reading):
+            return None  # the rule of labels judges it
         if reading.topic in _PLACED:
-            if label_set not in facts.exhaustive:
+            kinds = kinds_asked(reading) if reading.topic in ("count", "count_total") else []
+            counted = bool(kinds) and all(facts.count(label_set, key) is not None for key in kinds)
+            if label_set not in facts.exhaustive and not counted:
                 return no(Reason.COUNT, "the text speaks of all objects, the label set is not exhaustive")
             return None
-        if label_set not in facts.closed:
+        if label_set not in facts.closed and label_set not in facts.exhaustive:
             return no(Reason.COUNT, "the text speaks of all findings, the label set is open")
         told = reading.answer.concepts
         missing = [
@@ -92,6 +99,14 @@ class Counts(ReadingRule):
         if total is not None and told and sorted(told) != sorted(set(kinds)):
             return no(Reason.COUNT, "the answer does not count each kind once")
         return None
+
+
+def _is_of_the_rest(reading: Reading) -> bool:
+    """True where nothing but a denial of what is not named speaks of all: `no other abnormality`."""
+    if reading.chinese or reading.question.cued("complete") or not denies_the_rest(reading.prose[1]):
+        return False
+    part = reading.answer
+    return all(part.tokens[start].low in ("no", "none", "nothing") for start, _ in part.cued("complete"))
 
 
 def _denied(reading: Reading) -> list[str]:

@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from curate.verify.clauses import Clauses, clauses_of
-from curate.verify.common_words import known_stems, measuring_stems, severe_words
+from curate.verify.common_words import known_stems, measuring_stems, severe_words, telling_adverbs
+from curate.verify.compounds import composed
 from curate.verify.cue_words import POLARITY, cues, find_cues
 from curate.verify.lexicon import CONCEPT, PLACE, Index, Meaning, Mention, contents, general_index, mentions, predicates
 from curate.verify.numerals import counted_in, numbers_in, quantities_in, spaced
 from curate.verify.part import SIDES, Part, Size
 from curate.verify.scope import read_claims
+from curate.verify.sound import sounded
 from curate.verify.statements import IMAGE_STEMS
-from curate.verify.text import COMMA, STOP, WORD, Token, normal, tokenise
+from curate.verify.text import COMMA, STOP, WORD, Token, normal, stem, tokenise
 from curate.verify.units import unit_words
 
 __all__ = ["opening", "words"]
@@ -29,6 +31,18 @@ _OPENING: Final = re.compile(
     re.IGNORECASE,
 )
 _YES: Final = frozenset({"yes", "yeah", "yep", "correct", "indeed", "affirmative", "true"})
+_SAID_YES: Final = re.compile(
+    r"\s*(?:that(?: is|'s) (?:correct|right|true|so)|certainly|definitely|absolutely|it is so|quite so|exactly)"
+    r"\s*(?:[,.;:!–—-]+|$)",
+    re.IGNORECASE,
+)
+_SAID_NO: Final = re.compile(
+    r"\s*(?:that(?: is|'s| would be) (?:not correct|not right|not true|not so|wrong|incorrect|false|mistaken)"
+    r"|by no means|not at all|(?:certainly|definitely|absolutely|clearly) not|not quite|not really|not so"
+    r"|far from it|on the contrary)\s*(?:[,.;:!–—-]+|$)",
+    re.IGNORECASE,
+)
+"""Other ways to say yes and no at the beginning of an answer."""
 _BARE_YES: Final = re.compile(r"\s*yes\b\s*", re.IGNORECASE)
 _SIZE: Final = re.compile(
     r"(?P<w>\d+) (?:pixels )?wide and (?P<h>\d+) (?:pixels )?high|(?P<w2>\d+) ?[x×] ?(?P<h2>\d+)(?= (?:pixels?|image))"
@@ -38,6 +52,15 @@ _JOINTS: Final = frozenset({"and", "or", "nor"})
 _REACH: Final = 6
 """So many tokens may stand between an organ and what it is said to be: `the heart does not appear to be enlarged`."""
 _PLAIN_SIDES: Final = frozenset(SIDES)
+_EYES: Final = {"OD": "right", "OS": "left", "OU": "bilateral"}
+"""Oculus dexter, sinister, uterque."""
+_ADVERB: Final = re.compile(
+    r"\w+(?:ally|ably|ibly|ously|ively|edly|ingly|ently|antly|fully|lessly|ately|itely|ctly|rily|sily)"
+)
+"""Endings of adverbs that are made from adjectives; not of `hepatomegaly`."""
+_HEADINGS: Final = frozenset({"abnormal", "positive", "pathological"})
+"""Before a colon these are a heading of what is there."""
+_LISTED: Final = frozenset(map(stem, ("label", "finding", "grade", "condition", "abnormality", "disease", "lesion")))
 _SILENT: Final = frozenset({"quantities"})
 """Kinds of cue whose words are not thereby known; of the others that must not stand, rules of their own speak."""
 
@@ -46,6 +69,9 @@ def opening(text: str) -> tuple[bool | None, int]:
     """What a closed answer begins with, and where the rest begins; `no nodule is seen` is neither yes nor no."""
     found = _OPENING.match(text) or _BARE_YES.match(text)
     if found is None:
+        for pattern, said in ((_SAID_YES, True), (_SAID_NO, False)):
+            if (other := pattern.match(text)) is not None:
+                return said, other.end()
         return None, 0
     return found[0].strip().split()[0].strip(",.;:!–—-").lower() in _YES, found.end()
 
@@ -57,8 +83,14 @@ def words(text: str, indexes: tuple[Index, ...]) -> Part:
     spread = spaced(text)
     tokens = tokenise(spread)
     named = _with_shared_heads(tokens, mentions(tokens, indexes), indexes)
-    found = _with_contents(tokens, _with_predicates(tokens, _with_turned_names(tokens, named, indexes)))
-    covered = frozenset(
+    turned = _with_turned_names(tokens, named, indexes)
+    spent = frozenset(at for mention in named for at in range(mention.start, mention.end))
+    spoken_of = [(mention.end, key) for mention in named if (key := mention.key(PLACE)) is not None]
+    told, parts = composed(tokens, turned, indexes, spent, spoken_of)
+    whole = _with_contents(tokens, _with_predicates(tokens, told))
+    found, sound = sounded(tokens, whole, indexes, spoken_of)
+    parts |= sound
+    covered = parts | frozenset(
         place
         for mention in (*named, *found)
         for place in range(mention.start, mention.end)
@@ -103,13 +135,14 @@ def words(text: str, indexes: tuple[Index, ...]) -> Part:
         ellipses=said.ellipses,
         stray=said.stray,
         statements=said.statements,
+        clauses=clauses.numbers,
         turned=said.turned,
     )
 
 
 def _names_side(mention: Mention) -> bool:
     """True where a side is part of a name: `left lung`, but not in `fluid in the left pleural space`."""
-    return any(word in SIDES for meaning in mention.meanings for word in meaning.key.split(" "))
+    return not mention.split or any(word in SIDES for meaning in mention.meanings for word in meaning.key.split(" "))
 
 
 def _without_idioms(found: tuple[Mention, ...], spans: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[Mention, ...]:
@@ -144,6 +177,8 @@ def _strange(
     for place, token in enumerate(tokens):
         if token.kind != WORD or place in covered:
             continue
+        if token.low in _HEADINGS and place + 1 < len(tokens) and tokens[place + 1].raw == ":":
+            continue
         if token.low in severe and place + 1 in findings and not clauses.is_verb(place):
             yield token.raw
         elif (
@@ -151,6 +186,8 @@ def _strange(
             or token.stem in known
             or token.low in numbers
             or token.low in _PLAIN_SIDES
+            or token.raw in _EYES
+            or (token.low not in telling_adverbs() and _ADVERB.fullmatch(token.low))
             or (measures and token.stem in measuring_stems())
         ):
             continue
@@ -165,11 +202,13 @@ def _after_number(tokens: Sequence[Token], place: int) -> bool:
 def _sides(tokens: Sequence[Token], covered: frozenset[int], found: Sequence[Mention]) -> Iterator[tuple[int, str]]:
     paired = {mention.start for mention in found if mention.key(PLACE) and not mention.key(CONCEPT)}
     for place, token in enumerate(tokens):
-        word = token.low
+        word = _EYES.get(token.raw, token.low)
         if word == "both":
             following = tokens[place + 1 : place + 3]
             if any(t.low.startswith("side") for t in following) or paired & {place + 1, place + 2}:
                 word = "bilateral"
+        elif word == "either" and any(t.low in ("side", "sides") for t in tokens[place + 1 : place + 2]):
+            word = "bilateral"
         if word in SIDES and place not in covered:
             yield place, SIDES[word]
 
@@ -295,6 +334,12 @@ def _of_two(place: int, tokens: Sequence[Token], sides: Sequence[tuple[int, str]
     """True where `both` speaks of two sides or joins two things: `both A and B`."""
     if tokens[place].low != "both":
         return False
+    if place and tokens[place - 1].low == "or":
+        return True  # `in one lung or both`
+    if place + 1 < len(tokens) and (
+        tokens[place + 1].stem in _LISTED or tokens[place + 1].low in ("of", "are", "were")
+    ):
+        return True  # the two that are named
     if any(at == place for at, _ in sides) or any(t.stem in IMAGE_STEMS for t in tokens[place + 1 : place + 3]):
         return True
     for token in tokens[place + 1 :]:

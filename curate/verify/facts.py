@@ -3,47 +3,28 @@
 Written independently of `tasks`: both read the label world from the annotations, neither from the other.
 """
 
-import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from curate.dicom_names import spoken
 from curate.rows import Annotation, Asset
 from curate.schema import Kind, State, World
 from curate.verify.bodily import places_of, places_within
 from curate.verify.lexicon import (
-    ATTRIBUTE,
-    CONCEPT,
-    QUANTITY,
-    VALUE,
     Index,
-    Meaning,
-    adjectives_of,
-    aliases,
-    attribute_key,
     attribute_keys,
     broader,
     concept_key,
-    index_of,
-    place_key,
-    place_terms,
-    terms_of,
     vocabulary_index,
 )
 from curate.verify.measures import Measure, measures_of
+from curate.verify.own_terms import GEOMETRY, LABELS, attributes_of, own_index
 from curate.verify.text import stems
 from curate.vocabulary import Vocabulary
 
-__all__ = ["Facts", "collect"]
+__all__ = ["GEOMETRY", "LABELS", "Facts", "collect"]
 
-LABELS: Final = frozenset({Kind.CLASS, Kind.MULTILABEL})
-GEOMETRY: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
-SIDE_WORDS: Final = frozenset(
-    {"left", "right", "bilateral", "both", "yes", "no", "true", "false", "none", "nan", "present", "absent"}
-)
-_ATTRIBUTES: Final = ("modality", "anatomy", "view")
 _SOUND: Final = frozenset(
     map(concept_key, ("normal", "healthy", "no finding", "benign", "background", "other", "heart", "lung"))
 )
@@ -53,33 +34,8 @@ _SCALES: Final = frozenset(
 )
 """Words by which the name of a grade speaks of its scale, not of a finding."""
 _NONE: Final = frozenset(" ".join(stems(word)) for word in ("none", "no", "absent", "normal", "negative", "0"))
-_WELL: Final = frozenset(stems("normal healthy"))
-_GENERIC: Final = frozenset(stems("lesion tumor mass tissue cell finding growth"))
-"""Nouns that a class's name may be told without: `malignant` for `malignant lesion`."""
 _NO: Final = "no "
 """Classes that are named by what is not there: `no tumor`."""
-_QUALIFIED: Final = LABELS | GEOMETRY | {Kind.GRADE, Kind.MEASUREMENT}
-_UNSPOKEN: Final = (
-    "sex",
-    "gender",
-    "age",
-    "patient",
-    "name",
-    "date",
-    "race",
-    "ethnic",
-    "history",
-    "days",
-    "offset",
-    "id",
-    "split",
-    "type",
-    "url",
-    "licence",
-    "license",
-)
-"""Columns with such words in their names say nothing that a picture shows."""
-_LONGEST_QUALIFIER: Final = 4
 
 
 @dataclass(slots=True)
@@ -90,7 +46,8 @@ class Facts:
     annotations: Mapping[str, Annotation]
     by_id: Mapping[str, Asset]
     states: dict[str, set[State]] = field(default_factory=dict)
-    sides: dict[str, set[str]] = field(default_factory=dict)
+    sides: dict[str, set[str]] = field(default_factory=dict)  # where it is, or may be
+    sided: dict[str, dict[str, State]] = field(default_factory=dict)  # the state of each side, where they differ
     objects: dict[tuple[str, str], list[Annotation]] = field(default_factory=dict)
     exhaustive: set[str] = field(default_factory=set)  # label sets
     closed: set[str] = field(default_factory=set)  # label sets that are exclusive or complete
@@ -124,7 +81,8 @@ class Facts:
         """
         states = self.states.get(key)
         if states is None:
-            return self._of_grade(key) if key in self.grades else self._of_kind(key)
+            known = self._of_grade(key) if key in self.grades else self._of_kind(key)
+            return known or self._of_general(key)
         return next(iter(states)) if len(states) == 1 else None
 
     def _of_grade(self, key: str) -> State | None:
@@ -150,6 +108,14 @@ class Facts:
             return State.PRESENT
         whole = bool(kinds) and "*" not in narrower and bool(self.closed)
         return State.ABSENT if whole and all(states == {State.ABSENT} for states in kinds) else None
+
+    def _of_general(self, key: str) -> State | None:
+        """Absent, where all of a more general kind is: without a hernia there is no hiatal hernia."""
+        absent = any(
+            states == {State.ABSENT} and (key in broader().get(general, frozenset()) or key.endswith(f" {general}"))
+            for general, states in self.states.items()
+        )
+        return State.ABSENT if absent else None
 
     def names(self, key: str) -> bool:
         """True for a concept that the source of these assets tells apart from others."""
@@ -214,22 +180,14 @@ def collect(assets: tuple[Asset, ...], annotations: tuple[Annotation, ...], voca
         _add(facts, annotation)
     _add_silence(facts, vocabulary)
     _add_contraries(facts)
+    _add_sides(facts)
     for asset in assets:
-        for name, value in _attributes_of(asset):
+        for name, value in attributes_of(asset):
             facts.attributes.setdefault(name, set()).update(attribute_keys(name, value))
     facts.places = places_of(assets, facts.annotations.values())
     names = frozenset(name for group in vocabulary.values() for name in group.concepts)
-    facts.indexes = (vocabulary_index(names), _own_index(facts))
+    facts.indexes = (vocabulary_index(names), own_index(facts))
     return facts
-
-
-def _attributes_of(asset: Asset) -> Iterator[tuple[str, str]]:
-    """What is known of the image, in words; a code that nobody can put into words is not known."""
-    for name in _ATTRIBUTES:
-        value = getattr(asset, name)
-        words = spoken(name, value) if value else None
-        if words:
-            yield name, words
 
 
 def _add(facts: Facts, annotation: Annotation) -> None:
@@ -286,6 +244,23 @@ def _add_contraries(facts: Facts) -> None:
             facts.states.setdefault(concept_key(key.removeprefix(_NO)), {said})
 
 
+def _add_sides(facts: Facts) -> None:
+    """What is on one side and not on the other is there, and has a state for each."""
+    said: dict[str, list[Annotation]] = {}
+    for annotation in facts.annotations.values():
+        if annotation.concept and annotation.kind in LABELS and annotation.side:
+            said.setdefault(concept_key(annotation.concept), []).append(annotation)
+    for key, group in said.items():
+        by_side = {str(a.side): a.state or State.PRESENT for a in group}
+        if len(by_side) != len(group) or len(set(by_side.values())) < 2 or len(facts.assets) > 1:
+            continue
+        there = set(by_side.values()) - {State.ABSENT}
+        if facts.states.get(key) == set(by_side.values()) and len(there) == 1:
+            facts.states[key] = there
+            facts.sided[key] = by_side
+            facts.sides[key] = {side for side, state in by_side.items() if state is not State.ABSENT}
+
+
 def _speaks(world: World, exhaustive: bool, own: Iterable[Annotation]) -> bool:
     own = list(own)
     if world is World.EXCLUSIVE:
@@ -294,102 +269,6 @@ def _speaks(world: World, exhaustive: bool, own: Iterable[Annotation]) -> bool:
     return world is World.COMPLETE or (exhaustive and all(a.kind in GEOMETRY for a in own))
 
 
-def _own_index(facts: Facts) -> Index:
-    """The terms of these assets: their concepts, their attributes, and the values of grades."""
-    concepts = {annotation.concept for annotation in facts.annotations.values() if annotation.concept}
-    terms = {(concept, Meaning(CONCEPT, concept_key(concept))) for concept in concepts}
-    for concept in concepts:
-        meaning = Meaning(CONCEPT, concept_key(concept))
-        terms |= {(term, meaning) for term in (*place_terms(concept), *adjectives_of(concept))}
-    for alias, key in (*_aliases(facts), *_heads(facts)):
-        terms |= {(term, Meaning(CONCEPT, key)) for term in (alias, *terms_of(alias))}
-    for key, grades in facts.grades.items():
-        for annotation in grades:
-            for word in (annotation.text, annotation.label, annotation.unit):
-                if word and word != annotation.concept:
-                    graded = Meaning(VALUE, " ".join(stems(word)), key)
-                    names = {f"{word} {annotation.concept}", *(f"{word} {term}" for term in terms_of(key))}
-                    terms |= {(word, graded), *((name, graded) for name in names)}
-                    terms |= {(name, Meaning(CONCEPT, key)) for name in names}
-    for annotation in facts.annotations.values():
-        if annotation.kind is Kind.MEASUREMENT and annotation.label and annotation.label != annotation.concept:
-            of = Meaning(QUANTITY, concept_key(annotation.concept or ""))
-            label = annotation.label.replace("_", " ")
-            terms |= {(term, of) for term in (label, *terms_of(concept_key(label)))}
-        for said in _qualifiers(annotation):
-            terms.add((said, Meaning(VALUE, " ".join(stems(said)), concept_key(annotation.concept or ""))))
-    for asset in facts.assets:
-        for name, value in _attributes_of(asset):
-            terms.add((value, Meaning(ATTRIBUTE, attribute_key(name, value), name)))
-    return index_of(frozenset(terms))
-
-
-def _aliases(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Keys of findings that the source calls otherwise, with the keys that it uses."""
-    shown = {place for asset in facts.assets for place in _parts_shown(asset.anatomy)}
-    known = set(facts.states)
-    for place in sorted(shown & aliases().keys()):
-        for general, specific in aliases()[place]:
-            if (general in known) != (specific in known):
-                yield (specific, general) if general in known else (general, specific)
-
-
-def _heads(facts: Facts) -> Iterator[tuple[str, str]]:
-    """General words with the one finding that they can mean here: `nodule`, where only lung nodules are known."""
-    measured = {concept_key(a.concept) for a in facts.annotations.values() if a.kind is Kind.MEASUREMENT and a.concept}
-    return iter(_heads_of(frozenset(facts.states) | measured | frozenset(facts.grades)))
-
-
-@functools.lru_cache(maxsize=1024)
-def _heads_of(known: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    meant: dict[str, set[str]] = {}
-    for key in known:
-        words = key.split(" ")
-        for n in range(1, len(words)):
-            head = " ".join(words[n:])
-            if (
-                not key.startswith(_NO)
-                and concept_key(head) not in known
-                and (terms_of(concept_key(head)) or head in broader())
-            ):
-                meant.setdefault(head, set()).add(key)
-        if len(words) > 1 and words[-1] in _GENERIC and words[0] != "no" and not place_within(words[:-1]):
-            adjective = " ".join(words[:-1])
-            if adjective not in known and not terms_of(adjective):
-                meant.setdefault(adjective, set()).add(key)
-        if words[0] in _WELL and len(words) > 1 and words[0] not in known:
-            meant.setdefault(words[0], set()).add(key)
-    every = {head: keys | (broader().get(head, frozenset()) & known) for head, keys in meant.items()}
-    return tuple(sorted((head, keys.pop()) for head, keys in every.items() if len(keys) == 1))
-
-
 def _is_none(grade: Annotation) -> bool:
     said = " ".join(stems(grade.text or ""))
     return grade.value == 0 or said in _NONE
-
-
-def place_within(words: list[str]) -> bool:
-    """True where words name a place in the body, so that they tell which one is meant and not what it is."""
-    return bool(places_within(" ".join(words)))
-
-
-@functools.lru_cache(maxsize=1024)
-def _parts_shown(part: str | None) -> frozenset[str]:
-    words = spoken("anatomy", part) if part else None
-    return frozenset({place_key(words)}) if words else frozenset()
-
-
-def _qualifiers(annotation: Annotation) -> Iterator[str]:
-    """What further columns say of a finding in words: `mild`, `upper lobe`; no numbers, no sides."""
-    if not annotation.qualifiers or annotation.kind not in _QUALIFIED:
-        return
-    for name, value in annotation.qualifiers.items():
-        words = value.replace("_", " ").split()
-        if any(part in name.lower().replace("_", " ").split() for part in _UNSPOKEN) or len(words) > _LONGEST_QUALIFIER:
-            continue
-        if (
-            words
-            and all(word.replace("-", "").isalpha() for word in words)
-            and not SIDE_WORDS & {w.lower() for w in words}
-        ):
-            yield " ".join(words)

@@ -21,7 +21,7 @@ class Laterality(ReadingRule):
     """Each side in the text is that of the concept beside it, or of the image."""
 
     name: ClassVar[str] = "laterality"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text names a side or has to."""
@@ -74,8 +74,17 @@ def _problem(reading: Reading, part: Part, sides: tuple[tuple[int, str], ...], o
         if about is not None:
             said.setdefault(about, set()).add(side)
         known = _known(reading, about, of_image)
-        if side == "bilateral" and about is not None and reading.facts.state(about) is State.ABSENT:
+        if (
+            about is not None
+            and reading.facts.state(about) is State.ABSENT
+            and (side == "bilateral" or (about not in reading.facts.sides and _denies(reading, part, place)))
+        ):
             continue  # what is nowhere is on neither side
+        if about is not None and reading.facts.sided.get(about, {}).get(side) is State.ABSENT:
+            said[about].discard(side)
+            continue  # the rule of negation judges it
+        if part is reading.question and side == "bilateral" and (about is None or about in reading.facts.sided):
+            continue  # `how are both lungs`: nothing is said to be on both sides
         if side not in _sayable(known):
             return no(Reason.LATERALITY, f"the text says {side}, the annotations do not")
     for key, told in said.items():
@@ -84,6 +93,11 @@ def _problem(reading: Reading, part: Part, sides: tuple[tuple[int, str], ...], o
             if own != told:
                 return no(Reason.LATERALITY, "the text says one side, the annotations both")
     return None
+
+
+def _denies(reading: Reading, part: Part, place: int) -> bool:
+    """True for a side in a clause that denies what it names, or that asks about it."""
+    return part is reading.question or part.denied_at(place) or reading.chinese
 
 
 def _asked(reading: Reading) -> str | None:
@@ -106,6 +120,14 @@ def _sayable(known: set[str]) -> set[str]:
 
 def _concept_of(reading: Reading, part: Part, place: int) -> str | None:
     """The concept that a side word belongs to: behind it in its phrase, before it where the side stands alone."""
+    clause = part.clause_of(place)
+    near = {
+        key
+        for mention in part.mentions
+        if (key := mention.key(CONCEPT)) in reading.facts.states and part.clause_of(mention.start) == clause
+    }
+    if clause is not None and len(near) == 1:
+        return near.pop()
     before: list[tuple[int, str]] = []
     after: list[tuple[int, str]] = []
     for mention in part.mentions:

@@ -65,11 +65,19 @@ class Meaning(msgspec.Struct, frozen=True, gc=False):
 
 
 class Mention(msgspec.Struct, frozen=True, gc=False):
-    """A term in a text: its first token, the token after its last, and all that it may mean."""
+    """A term in a text: its first token, the token after its last, and all that it may mean.
+
+    `denies`: it names a finding by saying that it is not there, as `the heart is of normal size` does. `implied`: it is
+    one of all that such a statement may deny, so that it says nothing where nothing is known of it. `split`: a side
+    stands within it that is no part of its name.
+    """
 
     start: int
     end: int
     meanings: tuple[Meaning, ...]
+    denies: bool = False
+    implied: bool = False
+    split: bool = False
 
     def key(self, kind: str) -> str | None:
         """The key of its meaning of a kind."""
@@ -170,7 +178,10 @@ def _kinds_of_image() -> Mapping[tuple[str, str], frozenset[str]]:
 def attribute_keys(attribute: str, value: str) -> frozenset[str]:
     """The key of an attribute's value, and those of the words that it falls under: light microscopy is microscopy."""
     key = attribute_key(attribute, value)
-    return frozenset({key}) | _kinds_of_image().get((attribute, key), frozenset())
+    parts = stems(value)
+    heads = (_attribute_stems().get((attribute, parts[n:])) for n in range(1, len(parts)))
+    kind = next((head for head in heads if head is not None), None) if attribute == "modality" else None
+    return frozenset({key} if kind is None else {key, kind}) | _kinds_of_image().get((attribute, key), frozenset())
 
 
 @functools.cache
@@ -257,12 +268,16 @@ class Index:
 
     def __init__(self) -> None:
         self._terms: dict[str, list[tuple[tuple[str, ...], bool, Meaning]]] = {}
+        self.names: dict[str, list[str]] = {}
+        """The terms of each finding as they were added, by its key."""
 
     def add(self, term: str, meaning: Meaning) -> None:
         """Let a term stand for a meaning."""
         parts = stems(term)
         if not parts:
             return
+        if meaning.kind == CONCEPT:
+            self.names.setdefault(meaning.key, []).append(term)
         bare = term.strip()
         entry = (parts, bare.isupper() and bare.isalpha() and len(bare) <= _CASED_LENGTH, meaning)
         group = self._terms.setdefault(parts[0], [])
@@ -331,12 +346,18 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
     goes before the vocabulary of their source, and that before the general terms.
     """
     words = tuple(token.stem if token.kind in (WORD, NUMBER) else "\0" for token in tokens)
-    kept = [place for place, token in enumerate(tokens) if token.low not in _SIDES]
+    kept = [
+        place
+        for place, token in enumerate(tokens)
+        if token.low not in _SIDES and not (token.low == "sided" and place and tokens[place - 1].low in _SIDES)
+    ]
     candidates: dict[tuple[int, int], tuple[int, list[Meaning]]] = {}
+    whole: set[tuple[int, int]] = set()
     for rank, index in enumerate((general_index(), *indexes)):
-        spans = index.found(tokens, words)
+        spans = list(index.found(tokens, words))
         if len(kept) < len(tokens):
-            spans = itertools.chain(spans, _across_sides(index, tokens, words, kept))
+            whole.update((start, end) for start, end, _ in spans)
+            spans += _across_sides(index, tokens, words, kept)
         for start, end, meaning in spans:
             known = candidates.get((start, end), (rank, []))[1]
             candidates[start, end] = (rank, known if meaning in known else [meaning, *known])
@@ -347,7 +368,8 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
     for (start, end), (_, meanings) in sorted(candidates.items(), key=_preference):
         if taken.isdisjoint(range(start, end)):
             taken.update(range(start, end))
-            found.append(Mention(start, end, tuple(meanings)))
+            split = len(kept) < len(tokens) and (start, end) not in whole
+            found.append(Mention(start, end, tuple(meanings), split=split))
     return tuple(sorted(found, key=lambda mention: mention.start))
 
 

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
+from curate.verify.collective import denies_the_rest
 from curate.verify.common_words import plain_stems
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, concept_key
-from curate.verify.reading import Claim, Part, Reading
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, PLACE, VALUE, concept_key, place_key
+from curate.verify.reading import Claim, Part, Reading, is_closed_form
 from curate.verify.rules import ReadingRule, Verdict, no
+from curate.verify.unreadable import unreadable
 
 __all__ = ["Negation", "known_state", "told_of_asked"]
 
@@ -22,9 +24,14 @@ _ABSENCE = frozenset(
 )  # fmt: skip
 """Cues with which a question asks whether something is absent, and whose yes says that it is."""
 _SOUND = frozenset({"intact", "normal", "clear", "healthy", "unremarkable"})
+_AMBIGUOUS = frozenset(
+    {"no", "not", "isn't", "aren't", "doesn't", "don't", "never", "none", "nothing", "wasn't", "weren't", "hasn't"}
+)
+"""In a question these leave open what its yes means."""
 _NEAR = 4
 _EXISTING = frozenset({"there", "shows", "show", "has", "have", "with", "demonstrates", "reveals"})
 """Words at most so many tokens before a finding that say that it is there."""
+_FLIPPED = {State.PRESENT: State.ABSENT, State.ABSENT: State.PRESENT}
 _UNSURE = (State.UNCERTAIN, State.NOT_STATED)
 
 
@@ -32,30 +39,20 @@ class Negation(ReadingRule):
     """Polarity agrees with the annotations."""
 
     name: ClassVar[str] = "negation"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text makes a claim about a concept or answers yes or no."""
         if reading.verbatim:
             return NOT_APPLICABLE
+        if reading.free and (kind := unreadable(reading.prose[1], chinese=reading.chinese)) is not None:
+            return no(Reason.NEGATION, f"{kind}: no rule reads surely what the answer means")
         problem = _question_problem(reading)
         if problem is not None:
             return problem
-        if reading.ask in _CLOSED:
-            problem = self._closed(reading)
-            if problem is not None:
-                return problem
-        elif (
-            reading.ask != "compare"
-            and State.ABSENT
-            in (
-                *reading.answer.bare,
-                *reading.answer.stray,
-                *reading.answer.ellipses,
-            )
-            and reading.ask not in ("count", "count_total")
-        ):
-            return no(Reason.NEGATION, "the answer denies something without naming it")
+        problem = self._closed(reading) if reading.ask in _CLOSED else _open_problem(reading)
+        if problem is not None:
+            return problem
         applies = reading.yes is not None
         for claim in reading.answer.claims:
             if any(m.kind == VALUE for m in claim.mention.meanings) and claim.state is not State.PRESENT:
@@ -64,6 +61,8 @@ class Negation(ReadingRule):
                 return no(Reason.UNCERTAINTY, "the answer doubts what its source gives a value of")
             known = known_state(reading, claim)
             if known is None:
+                continue
+            if _is_another(reading, claim):
                 continue
             applies = True
             if claim.mention.key(CONCEPT) in reading.facts.grades and not _exists(reading, claim):
@@ -90,7 +89,10 @@ class Negation(ReadingRule):
         suggested = {
             m.key for x in reading.question.mentions for m in x.meanings if m.kind == ATTRIBUTE and m.of == name
         }
-        true = reading.facts.attributes.get(name, set())
+        true = set(reading.facts.attributes.get(name, set()))
+        if name == "anatomy" and not suggested:
+            suggested = {key for mention in reading.question.mentions if (key := mention.key(PLACE)) is not None}
+            true = set(map(place_key, true))
         if name == "laterality":
             return None  # the rule of that name judges it
         if not true or reading.yes != bool(suggested & true) or len(suggested) != 1:
@@ -101,15 +103,32 @@ class Negation(ReadingRule):
         return None
 
 
+def _misfits(reading: Reading) -> bool:
+    """True where the yes or no of an answer does not fit what its question supposes; a yes has to be proved."""
+    if not is_closed_form(reading.question.text):
+        return False
+    states = [
+        reading.facts.state(key) is claim.state
+        for claim in reading.question.claims
+        if (key := claim.mention.key(CONCEPT)) is not None and reading.facts.state(key) is not None
+    ]
+    if not states:
+        return bool(reading.yes)
+    offered = len(states) > 1 and any(token.low == "or" for token in reading.question.tokens)
+    return reading.yes != (any(states) if offered else all(states))
+
+
 def _question_problem(reading: Reading) -> Verdict:
     """A question that denies has an answer that denies, or asks for absence in words that leave no doubt of it."""
     question = reading.question
     if not question.turned:
         return None
-    if reading.ask == "presence" and (_inverted(question) or _doubts(reading)):
+    if reading.ask == "presence" and (
+        _inverted(question) or _doubts(reading) or _said_outright(reading) or _is_answered(reading)
+    ):
         return None
-    open_ended = reading.ask in ("findings", "caption", "class") and not reading.chinese and not question.cued("modal")
-    if open_ended and any(claim.state is State.ABSENT for claim in reading.answer.claims):
+    open_ended = reading.ask in ("findings", "caption", "class") and not reading.chinese
+    if open_ended and any(claim.state in (State.ABSENT, State.UNCERTAIN) for claim in reading.answer.claims):
         return None
     return no(Reason.NEGATION, "the question is negated or hedged")
 
@@ -122,6 +141,49 @@ def _inverted(question: Part) -> bool:
         return False
     start, end = spans[0]
     return " ".join(token.low for token in question.tokens[start:end]) in _ABSENCE
+
+
+def _is_answered(reading: Reading) -> bool:
+    """True where yes or no answers a question that plainly asks whether something is not there."""
+    asked = concept_key(str(reading.asked.get("concept")))
+    return reading.yes is not None and not reading.chinese and _asks_absence(reading, asked)
+
+
+def _said_outright(reading: Reading) -> bool:
+    """True where the answer itself says what the state of the finding is, whatever its yes or no is an answer to; where
+    the question plainly asks for the absence, yes or no has to fit."""
+    asked = concept_key(str(reading.asked.get("concept")))
+    if reading.chinese:
+        return _told_in_chinese(reading, asked) is not None
+    said = {claim.state for claim in reading.answer.claims if claim.mention.key(CONCEPT) == asked}
+    said = said or {*reading.answer.bare}
+    if len(said) != 1:
+        return False
+    return reading.yes is None or not _asks_absence(reading, asked) or reading.yes == (said == {State.ABSENT})
+
+
+def _told_in_chinese(reading: Reading, asked: str) -> State | None:
+    """What an answer to a Chinese question that denies says: its `是的` and `不是` speak of the question as it stands,
+    and agree with whatever else it says."""
+    from curate.verify.chinese import agreement
+
+    suggested = {claim.state for claim in reading.question.claims if claim.mention.key(CONCEPT) == asked}
+    said = {claim.state for claim in reading.answer.claims if claim.mention.key(CONCEPT) == asked}
+    said = said or {*reading.answer.bare}
+    agrees = agreement(reading.prose[1])
+    if len(suggested) == 1 and agrees is not None and suggested <= _FLIPPED.keys():
+        meant = suggested if agrees else {_FLIPPED[state] for state in suggested}
+        said = said or meant
+        if said != meant:
+            return None
+    return next(iter(said)) if len(said) == 1 else None
+
+
+def _asks_absence(reading: Reading, asked: str) -> bool:
+    """True for a question whose yes can only mean that something is absent: not for `is there no nodule`."""
+    question = reading.question
+    states = {claim.state for claim in question.claims if claim.mention.key(CONCEPT) == asked}
+    return states == {State.ABSENT} and not any(token.low in _AMBIGUOUS for token in question.tokens)
 
 
 def _doubts(reading: Reading) -> bool:
@@ -143,6 +205,10 @@ def told_of_asked(reading: Reading) -> State | None:
     """What a closed answer says of what was asked: by its yes or no, else by its statement."""
     asked = concept_key(str(reading.asked.get("concept")))
     said = {claim.state for claim in reading.answer.claims if claim.mention.key(CONCEPT) == asked}
+    if reading.chinese and reading.question.turned and not _inverted(reading.question):
+        return _told_in_chinese(reading, asked)
+    if _asks_absence(reading, asked) and reading.yes is not None and not reading.chinese:
+        return State.ABSENT if reading.yes else State.PRESENT
     if reading.yes is not None and not (reading.question.turned and not _inverted(reading.question)):
         return (
             State.PRESENT if reading.yes != (_inverted(reading.question) or _asks_soundness(reading)) else State.ABSENT
@@ -167,6 +233,28 @@ def _exists(reading: Reading, claim: Claim) -> bool:
     return claim.state is not State.PRESENT or any(token.low in _EXISTING for token in before)
 
 
+def _is_another(reading: Reading, claim: Claim) -> bool:
+    """True for what a region is said not to hold: one that holds a leukocyte is no platelet."""
+    return (
+        reading.ask == "identify" and claim.state is State.ABSENT and claim.mention.key(CONCEPT) not in reading.own_keys
+    )
+
+
+def _open_problem(reading: Reading) -> Verdict:
+    if reading.yes is not None and reading.ask in ("class", "findings") and _misfits(reading):
+        return no(Reason.NEGATION, "the answer says yes where it is no, or no where it is yes")
+    if _denies_idly(reading):
+        return no(Reason.NEGATION, "the answer denies something without naming it")
+    return None
+
+
+def _denies_idly(reading: Reading) -> bool:
+    """True where an open answer denies something that it does not name."""
+    answer = reading.answer
+    idle = State.ABSENT in (*answer.bare, *answer.stray, *answer.ellipses)
+    return idle and reading.ask not in ("compare", "count", "count_total") and not denies_the_rest(reading.prose[1])
+
+
 def _is_asked(reading: Reading, claim: Claim) -> bool:
     return claim.mention.key(CONCEPT) == concept_key(str(reading.asked.get("concept")))
 
@@ -176,6 +264,12 @@ def known_state(reading: Reading, claim: Claim) -> State | None:
     key = claim.mention.key(CONCEPT)
     if key is None or _only_described(reading, claim, key) or reading.ask == "compare":
         return None
+    sided = reading.facts.sided.get(key)
+    if sided is not None:
+        for part in (reading.answer, reading.question):
+            sides = {side for place, side in part.sides if part.clause_of(place) == part.clause_of(claim.mention.start)}
+            if any(claim is each for each in part.claims) and len(sides) == 1 and (side := sides.pop()) in sided:
+                return sided[side]
     return reading.facts.state(key)
 
 

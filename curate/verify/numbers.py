@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from curate.schema import Kind, Reason
+from curate.schema import Kind, Reason, State
 from curate.verify.base import NOT_APPLICABLE
+from curate.verify.collective import denies_the_rest
 from curate.verify.counting import kinds_asked, total_of
-from curate.verify.lexicon import broader, concept_key
+from curate.verify.lexicon import CONCEPT, broader, concept_key, place_terms
 from curate.verify.measuring import measured_as, measures_of_draft
+from curate.verify.name_parts import places_of_name
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import stem
@@ -44,6 +46,36 @@ _FORMS = frozenset(
         ),
     )
 )
+_LISTABLE = frozenset(
+    map(
+        stem,
+        [
+            "device",
+            "abnormality",
+            "finding",
+            "structure",
+            "feature",
+            "condition",
+            "label",
+            "lesion",
+            "type",
+            "kind",
+            "item",
+            "entity",
+            "class",
+            "change",
+            "sign",
+            "disease",
+            "diagnosis",
+            "pathology",
+            "tube",
+            "line",
+        ],
+    )
+)
+"""Words for findings of any kind, whose number is that of those which are listed."""
+_ORGANS = frozenset(map(stem, ("lung", "eye", "breast", "kidney", "side")))
+_PAIR = 2
 _BEYOND = 3
 """A bound like `at least` begins at most so many tokens before its number."""
 
@@ -52,7 +84,7 @@ class Numbers(ReadingRule):
     """Image sizes, coordinates, counts, values: whatever the text counts or measures."""
 
     name: ClassVar[str] = "numbers"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where there is a number that is not part of a name."""
@@ -63,7 +95,8 @@ class Numbers(ReadingRule):
             problem = _size_problem(reading, part) or _coordinate_problem(reading, part)
             if problem is not None:
                 return problem
-            if part is reading.answer and part.cued("quantities"):
+            vague = part is reading.answer and part.cued("quantities")
+            if vague and not (len(vague) == 1 and denies_the_rest(reading.prose[1])):
                 return no(Reason.NUMBER, "the text gives a vague quantity that no annotation states")
             if part.numbers:
                 applies = True
@@ -88,15 +121,31 @@ def _numbers_problem(reading: Reading, part: Part) -> Verdict:
         if _is_bound(part, place):
             return no(Reason.NUMBER, "the text bounds a number in place of giving it")
         quantity = quantities.get(place)
-        if not (_measured(reading, part, quantity) if quantity else _explained(reading, number)):
+        told = quantity is None and _counts_told(reading, part, place, number)
+        if not told and not (_measured(reading, part, quantity) if quantity else _explained(reading, number)):
             return no(Reason.NUMBER, f"no annotation gives the number {number:g}")
     return None
+
+
+def _counts_told(reading: Reading, part: Part, place: int, number: float) -> bool:
+    """True for the number of the findings that a text itself lists: `two abnormalities are present: A and B`."""
+    following = {token.stem for token in part.tokens[place + 1 : place + 1 + _BEYOND]}
+    if following.isdisjoint(_LISTABLE):
+        return False
+    said: dict[State, set[str]] = {}
+    for claim in part.claims:
+        key = claim.mention.key(CONCEPT)
+        if key is not None and reading.facts.names(key):
+            said.setdefault(claim.state, set()).add(key)
+    named = reading.facts.kinds.get(str(reading.asked.get("label_set")), ())
+    return number in (len(said.get(State.PRESENT, ())), len(named) if not said.get(State.PRESENT) else None)
 
 
 def _asks_form(part: Part, place: int) -> bool:
     """True for a number that says how to answer: `in two sentences`, `pick one`."""
     following = part.tokens[place + 1].stem if place + 1 < len(part.tokens) else ""
-    return part.tokens[place].low == "one" or following in _FORMS
+    number = dict(part.numbers)[place]
+    return part.tokens[place].low == "one" or (following in _FORMS and (number <= _PAIR or following not in _ORGANS))
 
 
 def _is_image_number(reading: Reading, part: Part, place: int, number: float) -> bool:
@@ -150,7 +199,8 @@ def _measured(reading: Reading, part: Part, quantity: Quantity) -> bool:
     if quantity.key is None and len({measure.key for measure in measures}) == 1:
         key = measures[0].key
     if any(
-        (measure.key == key or _is_kind(key, measure.key)) and measured_as(part, quantity, measure)
+        (measure.key == key or _is_kind(key, measure.key) or _is_said_of(key, measure.key, reading))
+        and measured_as(part, quantity, measure)
         for measure in measures
     ):
         return True
@@ -159,6 +209,19 @@ def _measured(reading: Reading, part: Part, quantity: Quantity) -> bool:
         for annotation in reading.own
         if annotation.kind is Kind.GRADE and annotation.unit
     )
+
+
+def _is_said_of(key: str, measured: str, reading: Reading) -> bool:
+    """True where what stands beside a measure has none of its own, and may be what is measured: the enlarged spleen, a
+    benign lesion where the lesion is measured."""
+    if any(measure.key == key for measure in reading.facts.measures):
+        return False
+    if f" {key} " in f" {measured} ":
+        return True  # the polyp, where the `polyp size` is measured
+    of_place = places_of_name(measured)
+    if of_place and not of_place.isdisjoint(places_of_name(key)):
+        return True
+    return bool(place_terms(measured)) or key.rpartition(" ")[2] == measured.rpartition(" ")[2]
 
 
 def _is_kind(key: str, general: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from curate.verify.cue_words import cues
-from curate.verify.lexicon import CONCEPT, Mention
+from curate.verify.lexicon import CONCEPT, QUANTITY, Mention
 from curate.verify.text import COMMA, NUMBER, OTHER, STOP, WORD, Token
 from curate.verify.units import Quantity, unit_of
 
@@ -42,13 +42,19 @@ _SCALES: Final = (100, 1000)
 _GLUED: Final = re.compile(
     r"(?<![\w.])(\d+(?:\.\d+)?)(?=(?:[munµμ]?m[23²³]?|c[mc][23²³]?|m[lg]|[dl]l|hu|px|deg)\b)", re.IGNORECASE
 )
+_FREE: Final = re.compile(r"-free\b", re.IGNORECASE)
+"""`Stone-free` denies the stone."""
 _POWER: Final = re.compile(r"(?<=m)\s?\^\s?(?=[23]\b)")
 _THOUSANDS: Final = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _BY: Final = frozenset({"x", "by", "and", "to", "times", "×"})
 
 
 def spaced(text: str) -> str:
-    """The text with a blank between a number and its unit, and without the commas of thousands."""
+    """The text with a blank between a number and its unit, without the commas of thousands.
+
+    `Stone-free` becomes `stone absent`.
+    """
+    text = _FREE.sub(" absent", text)
     if not any(map(str.isdigit, text)):
         return text
     text = _POWER.sub("", text.replace("−", "-"))
@@ -145,7 +151,7 @@ def _measured(
     """The concept that a quantity measures: `a 12 mm nodule`, else `the nodule measures 12 mm`, else the next one."""
     before: str | None = None
     for mention in found:
-        key = mention.key(CONCEPT)
+        key = mention.key(QUANTITY) or mention.key(CONCEPT)
         if key is None or any(
             t.kind == STOP and t.raw != ":" for t in tokens[min(mention.end, place) : max(mention.start, place)]
         ):
@@ -179,6 +185,10 @@ def _next_concept(tokens: Sequence[Token], found: Sequence[Mention], place: int)
             continue
         gap = tokens[place + 1 : mention.start]
         if [token.stem for token in gap] == _OF_CLASS:
+            return mention.key(CONCEPT)
+        if any(token.kind == NUMBER or token.low in cues().numbers for token in gap):
+            return None
+        if [token.low for token in gap] in (["are"], ["were"], ["is", "a"], ["is", "an"]):
             return mention.key(CONCEPT)
         if len(gap) < _REACH and all(token.kind == WORD for token in gap):
             if any(token.low in ("in", "total", "of", "is", "are") for token in gap):

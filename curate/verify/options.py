@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.counting import kinds_asked, total_of
-from curate.verify.lexicon import ATTRIBUTE, VALUE, attribute_key, concept_key
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, attribute_key, concept_key
 from curate.verify.measuring import measured_as, measures_asked
 from curate.verify.part import SIDES, Part
 from curate.verify.reading import Reading, words_of
@@ -18,10 +18,20 @@ _STATES: Final = {
     "yes": State.PRESENT, "present": State.PRESENT, "true": State.PRESENT, "no": State.ABSENT, "absent": State.ABSENT,
     "false": State.ABSENT, "not present": State.ABSENT, "uncertain": State.UNCERTAIN, "possible": State.UNCERTAIN,
     "equivocal": State.UNCERTAIN, "indeterminate": State.UNCERTAIN, "possibly present": State.UNCERTAIN,
-    "cannot be determined": State.UNCERTAIN, "是": State.PRESENT, "有": State.PRESENT, "否": State.ABSENT, "无":
-    State.ABSENT,
+    "cannot be determined": State.UNCERTAIN, "suspected": State.UNCERTAIN, "suspicious": State.UNCERTAIN,
+    "probable": State.UNCERTAIN, "likely": State.UNCERTAIN, "unclear": State.UNCERTAIN, "possibly": State.UNCERTAIN,
+    "seen": State.PRESENT, "not seen": State.ABSENT, "visible": State.PRESENT, "not visible": State.ABSENT,
+    "positive": State.PRESENT, "negative": State.ABSENT, "indefinite": State.UNCERTAIN, "questionable": State.UNCERTAIN,
+    "maybe": State.UNCERTAIN, "undetermined": State.UNCERTAIN, "是": State.PRESENT,
+    "有": State.PRESENT, "否": State.ABSENT, "无": State.ABSENT,
     "没有": State.ABSENT, "存在": State.PRESENT, "不存在": State.ABSENT, "不确定": State.UNCERTAIN,
-    "可疑": State.UNCERTAIN,
+    "可疑": State.UNCERTAIN, "无法判断": State.UNCERTAIN, "无法确定": State.UNCERTAIN, "不能确定": State.UNCERTAIN,
+    "难以判断": State.UNCERTAIN, "难以确定": State.UNCERTAIN, "可能": State.UNCERTAIN, "可能有": State.UNCERTAIN,
+    "可能存在": State.UNCERTAIN, "疑似": State.UNCERTAIN, "不能排除": State.UNCERTAIN, "待定": State.UNCERTAIN,
+    "不能判断": State.UNCERTAIN, "可见": State.PRESENT, "未见": State.ABSENT, "阳性": State.PRESENT,
+    "阴性": State.ABSENT,
+    "是的": State.PRESENT, "不是": State.ABSENT, "对": State.PRESENT, "不对": State.ABSENT, "正确": State.PRESENT,
+    "错误": State.ABSENT,
 }  # fmt: skip
 _NONE: Final = frozenset(
     {"none of the above", "none of these", "none", "none of them", "以上都不是", "以上均不是", "都不是"}
@@ -33,6 +43,7 @@ class Options(ReadingRule):
     """One option is true, none of the others may be, and the answer is that option, by letter and text."""
 
     name: ClassVar[str] = "options"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that offer options."""
@@ -59,6 +70,9 @@ class Options(ReadingRule):
             return no(Reason.OPTION, f"{true.count(True)} options are true, there must be one")
         if choice.picked is None or not true[choice.picked]:
             return no(Reason.OPTION, "the answer is not the option that is true")
+        said = _STATES.get(names[choice.picked])
+        if reading.yes is not None and said in (State.PRESENT, State.ABSENT) and reading.yes != (said is State.PRESENT):
+            return no(Reason.OPTION, "the answer says yes and no")
         if reading.answer.stray or (reading.answer.turned and not reading.answer.claims):
             return no(Reason.OPTION, "the answer denies or doubts the option that it takes")
         return None
@@ -114,7 +128,11 @@ def _truth(reading: Reading, of: str, option: str) -> bool | None:
 
 def _is_state(reading: Reading, option: str) -> bool | None:
     said = _STATES.get(normal(option) or option.strip())
-    known = reading.facts.state(concept_key(str(reading.asked.get("concept"))))
+    key = concept_key(str(reading.asked.get("concept")))
+    known = reading.facts.state(key)
+    if said is None:
+        claimed = {claim.state for claim in words_of(reading, option).claims if claim.mention.key(CONCEPT) == key}
+        said = claimed.pop() if len(claimed) == 1 and not words_of(reading, option).strange else None
     return None if said is None or known is None or known is State.NOT_STATED else said is known
 
 

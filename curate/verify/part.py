@@ -64,12 +64,27 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     ellipses: tuple[State, ...] = ()  # `it does`, `there is not`: a yes or no to the question
     stray: tuple[State, ...] = ()  # denials and hedges that govern nothing
     statements: tuple[tuple[int, str | None, State], ...] = ()  # of two images: which, the finding if named, its state
+    clauses: tuple[int, ...] = ()  # the clause of each token; empty where the language does not tell them apart
     turned: bool = False  # as a question, it denies or doubts what it asks about
 
     named: frozenset[str] = frozenset()  # keys of all that it mentions but places, see `with_derived`
     keyed: tuple[tuple[Mention, str], ...] = ()  # the mentions of concepts, with their keys
     described: tuple[Claim, ...] = ()  # the claims about attributes of the image alone
     situated: tuple[Mention, ...] = ()  # the mentions of places that are no attribute and no value
+
+    def clause_of(self, place: int) -> int | None:
+        """The clause of a token."""
+        return self.clauses[place] if place < len(self.clauses) else None
+
+    def denied_at(self, place: int) -> bool:
+        """True in a clause that names findings and says of all that they are not there."""
+        clause = self.clause_of(place)
+        said = {
+            claim.state
+            for claim in self.claims
+            if claim.mention.key(CONCEPT) is not None and self.clause_of(claim.mention.start) == clause
+        }
+        return clause is not None and said == {State.ABSENT}
 
     def cued(self, kind: str) -> Sequence[tuple[int, int]]:
         """Where cues of a kind stand."""

@@ -16,13 +16,14 @@ __all__ = ["Boxes", "Points"]
 _BOXED = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON})
 _POINTED = frozenset({Kind.POINT})
 _POINT_NUMBERS = 2
+_BOX_NUMBERS = 4
 
 
 class Boxes(ReadingRule):
     """A box in a text is that of an annotation, rounded outwards to whole pixels."""
 
     name: ClassVar[str] = "boxes"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for boxes or give one, and to any text with four numbers in brackets."""
@@ -41,7 +42,7 @@ class Points(ReadingRule):
     """A point in a text is the pixel in which an annotation's point lies."""
 
     name: ClassVar[str] = "points"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for points, and to any text with two numbers in brackets."""
@@ -49,8 +50,15 @@ class Points(ReadingRule):
             return NOT_APPLICABLE
         if reading.ask == "point":
             return _same_places(reading, _POINTED, reading.facts.point, Reason.POINT)
-        if reading.ask not in ("locate", "identify") and any(
-            len(numbers) == _POINT_NUMBERS for part in (reading.question, reading.answer) for numbers in part.lists
+        if (
+            reading.ask not in ("locate", "identify")
+            and any(
+                len(numbers) == _POINT_NUMBERS for part in (reading.question, reading.answer) for numbers in part.lists
+            )
+            and (
+                any(len(numbers) == _POINT_NUMBERS for numbers in reading.question.lists)
+                or _has_stray_place(reading, _POINTED, reading.facts.point, _BOX_NUMBERS)
+            )
         ):
             return no(Reason.POINT, "a point stands where none was asked for")
         return NOT_APPLICABLE
@@ -70,6 +78,11 @@ def _has_stray_place(
         return False
     marked = [a for group in reading.facts.objects.values() for a in group if a.kind in kinds]
     named = {key for a in marked if (key := concept_key(a.concept or "")) in reading.answer.concepts}
+    asked = reading.asked.get("concept")
+    if not named and isinstance(asked, str) and concept_key(asked) in reading.question.concepts:
+        named = {concept_key(asked)}
+    if not named and len(kinds_marked := {concept_key(a.concept or "") for a in marked}) == 1:
+        named = kinds_marked
     right = {place_of(a) for a in marked if concept_key(a.concept or "") in named}
     return len(named) != 1 or any(tuple(map(int, place)) not in right or not _whole(place) for place in told)
 

@@ -1,6 +1,7 @@
 """One draft as its rules see it: what was asked, what the text says, and what its source says."""
 
 import functools
+import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -12,12 +13,12 @@ from curate.schema import Origin, State
 from curate.verify import english
 from curate.verify.choices import Choice, choice_of
 from curate.verify.facts import Facts, collect
-from curate.verify.lexicon import Index, concept_key
+from curate.verify.lexicon import CONCEPT, Index, Mention, concept_key
 from curate.verify.part import SIDES, Claim, Part, Size, with_derived
 from curate.verify.text import normal
 from curate.vocabulary import Vocabulary
 
-__all__ = ["SIDES", "Claim", "Part", "Reader", "Reading", "Size", "words_of"]
+__all__ = ["SIDES", "Claim", "Part", "Reader", "Reading", "Size", "is_closed_form", "words_of"]
 
 _BRACKETED: Final = re.compile(r"\[[^\[\]]*\]")
 _NUMERIC: Final = re.compile(r"\[\s*-?\d+(?:\.\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?)*\s*\]")
@@ -26,6 +27,23 @@ _LISTS: Final = re.compile(r"\[[\s\d,.\[\]-]*\]")
 _IMAGE: Final = "<image>"
 _CLOSED: Final = frozenset({"presence", "attribute_is", "compare"})
 """Questions that a yes or no may answer."""
+_NAMING: Final = frozenset({"class", "findings"})
+"""Questions that may be put so that yes or no answers them: `is it benign`."""
+_CLOSED_FORM: Final = re.compile(
+    r"\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|would|will|should|isn't|aren't|doesn't)\b"
+    r"|(?![\s\S]*(?:哪|什么|何|几|多少))\s*[^。！\n]*"
+    r"(?:(?:吗|么|没有|与否)\s*[？?]\s*$|是否|有无|有没有|是不是|能否|可否)",
+    re.IGNORECASE,
+)
+
+
+def is_closed_form(question: str) -> bool:
+    """True for a question that begins like one that yes or no answers."""
+    return _CLOSED_FORM.match(question) is not None
+
+
+_REMEMBERED: Final = 512
+"""Facts of so many groups of assets are kept: the drafts of one image need not stand together."""
 _EMPTY: Final = english.words("", ())
 
 
@@ -54,12 +72,12 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reader:
-    """Reads drafts; remembers the last draft and the facts of the last assets, because rules ask one after another."""
+    """Reads drafts; remembers the last draft, because rules ask one after another, and the facts of assets."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._last: tuple[Draft, tuple[Annotation, ...], Reading] | None = None
-        self._facts: tuple[tuple[Asset, ...], tuple[Annotation, ...], Facts] | None = None
+        self._facts: dict[tuple[str, ...], tuple[tuple[Asset, ...], tuple[Annotation, ...], Facts]] = {}
 
     def read(self, draft: Draft, assets: tuple[Asset, ...], annotations: tuple[Annotation, ...]) -> Reading:
         """The reading of a draft."""
@@ -71,11 +89,14 @@ class Reader:
         return reading
 
     def _facts_of(self, assets: tuple[Asset, ...], annotations: tuple[Annotation, ...]) -> Facts:
-        last = self._facts
-        if last is not None and last[1] is annotations and list(map(id, last[0])) == list(map(id, assets)):
-            return last[2]
+        key = tuple([asset.asset_id for asset in assets])
+        known = self._facts.get(key)
+        if known is not None and _same(known[0], assets) and _same(known[1], annotations):
+            return known[2]
+        if len(self._facts) >= _REMEMBERED:
+            self._facts.clear()
         facts = collect(assets, annotations, self._vocabulary)
-        self._facts = (assets, annotations, facts)
+        self._facts[key] = (assets, annotations, facts)
         return facts
 
     def _read(self, draft: Draft, facts: Facts) -> Reading:
@@ -94,16 +115,23 @@ class Reader:
         if choice is not None:
             question, answer = choice.question, choice.answer
         yes, start = None, 0
-        if ask in _CLOSED or (choice is not None and choice.of in _CLOSED):
+        if (
+            ask in _CLOSED
+            or (ask in _NAMING and _CLOSED_FORM.match(question))
+            or (choice is not None and choice.of in _CLOSED)
+        ):
             yes, start = _opening(answer, in_chinese)
         told = _part(answer[start:], indexes, in_chinese)
         if yes is None and told.ellipses:
             yes = told.ellipses[0] is State.PRESENT if told.ellipses[0] is not State.UNCERTAIN else None
+        asking = _part(question, indexes, in_chinese)
+        if ask in _NAMING and yes is False:
+            told = _denied(asking, told, facts)
         return Reading(
             draft=draft,
             facts=facts,
             asked=asked,
-            question=_part(question, indexes, in_chinese),
+            question=asking,
             answer=told,
             yes=yes,
             own=own,
@@ -115,6 +143,36 @@ class Reader:
             prose=prose,
             choice=choice,
         )
+
+
+def _denied(question: Part, answer: Part, facts: Facts) -> Part:
+    """An answer that says no and names no finding, as a denial of those that its question names: `neither is seen`."""
+    if answer.concepts:
+        return answer
+    asked = tuple(
+        Claim(claim.mention, State.ABSENT)
+        for claim in question.claims
+        if (key := claim.mention.key(CONCEPT)) is not None and facts.state(key) is not None
+    )
+    if not asked:
+        return answer
+    end = len(answer.tokens)
+    said = tuple(Claim(Mention(end, end, claim.mention.meanings), claim.state) for claim in asked)
+    mentions = tuple(claim.mention for claim in said)
+    return with_derived(
+        msgspec.structs.replace(
+            answer,
+            mentions=(*answer.mentions, *mentions),
+            claims=(*answer.claims, *said),
+            concepts=frozenset(key for mention in mentions if (key := mention.key(CONCEPT)) is not None),
+            bare=(),
+        )
+    )
+
+
+def _same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """True for the very same objects: rows are never changed."""
+    return one is other or (len(one) == len(other) and all(map(operator.is_, one, other)))
 
 
 def _constraints(draft: Draft) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from curate.verify.cue_words import POLARITY, cues
 from curate.verify.lexicon import ATTRIBUTE, Mention
 from curate.verify.part import Claim
 from curate.verify.statements import IMAGES, NOT, Text, bare, bare_and_stray, is_said, statements_of
-from curate.verify.text import NUMBER, WORD, Token
+from curate.verify.text import NUMBER, STOP, WORD, Token
 
 __all__ = ["Said", "read_claims"]
 
@@ -47,6 +47,7 @@ _LEADS_ON: Final = frozenset({"for", "of", "to", "at", "whether", "exclude", "ou
 _NEGATED_HEDGE: Final = 5
 """A denial at most so many tokens before a hedge denies it: `no finding suspicious for`."""
 _SHORT: Final = 4
+_EXCLUSION: Final = frozenset({"excluded", "exclude", "ruled", "rule", "dismissed", "discounted"})
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -66,15 +67,42 @@ def read_claims(
     spans: Mapping[str, Sequence[tuple[int, int]]],
     clauses: Clauses,
 ) -> Said:
-    """What a text says of each of its mentions: present, absent or uncertain, and what it says without naming any."""
+    """What a text says of each of its mentions: present, absent or uncertain, and what it says without naming any.
+
+    What is not excluded is doubtful, unless the text goes on to say that it is there.
+    """
+    said = _read_claims(tokens, found, spans, clauses)
+    if State.PRESENT in said.bare and State.ABSENT not in said.bare:
+        open_doubts = {
+            span
+            for kind in ("maybe", "maybe_after")
+            for span in spans[kind]
+            if any(token.low in _EXCLUSION for token in tokens[span[0] : span[1]])
+        }
+        if open_doubts:
+            fewer = {kind: [span for span in group if span not in open_doubts] for kind, group in spans.items()}
+            return _read_claims(tokens, found, fewer, clauses)
+    return said
+
+
+def _read_claims(
+    tokens: Sequence[Token],
+    found: Sequence[Mention],
+    spans: Mapping[str, Sequence[tuple[int, int]]],
+    clauses: Clauses,
+) -> Said:
     cued = any(spans[kind] for kind in POLARITY)
     if not cued:
         plain = tuple(
-            Claim(mention, State.ABSENT if _zero(tokens, mention) else State.PRESENT, _image(mention, spans, clauses))
+            Claim(
+                mention,
+                State.ABSENT if _zero(tokens, mention) != mention.denies else State.PRESENT,
+                _image(mention, spans, clauses),
+            )
             for mention in found
         )
         text = Text(tokens, found, spans, clauses, frozenset())
-        return Said(plain, *bare(text, {}, {}), (), False, tuple(statements_of(text, plain, ())))
+        return Said(plain, *bare(text, {}, {}), (), _turned(text), tuple(statements_of(text, plain, ())))
     text = Text(tokens, found, spans, clauses, frozenset(start for start, _ in spans["before"]))
     turns: dict[int, int] = {}
     doubts: set[int] = set()
@@ -87,7 +115,7 @@ def read_claims(
         if mention.start in doubts and is_said(mention):
             state = State.NOT_STATED if turns.get(mention.start) else State.UNCERTAIN
         else:
-            turned = turns.get(mention.start, 0) + _zero(tokens, mention)
+            turned = turns.get(mention.start, 0) + _zero(tokens, mention) + mention.denies
             state = State.ABSENT if turned % 2 else State.PRESENT
         claims.append(Claim(mention, state, _image(mention, spans, clauses)))
     claims = _likewise(text, claims)
@@ -128,17 +156,49 @@ def _image(mention: Mention, spans: Mapping[str, Sequence[tuple[int, int]]], cla
 
 def _deny(text: Text, turns: dict[int, int], stray: list[tuple[int, State]]) -> None:
     for start, end in text.spans["before"]:
-        _turn(_after(text, end), turns, stray, start)
+        _turn(_after(text, end) or _before_colon(text, start), turns, stray, start)
     for start, end in text.spans["around"]:
+        if _heads_list(text, start, end):
+            _turn(_listed(text, end), turns, stray, start)
+            continue
         governed = _after(text, end) if _looks_ahead(text, start, end) else _before(text, start)
         _turn(governed or _before(text, start) or _after(text, end), turns, stray, start)
+
+
+def _before_colon(text: Text, place: int) -> list[Mention]:
+    """The mentions before a colon behind which a word stands: `pneumothorax: none`."""
+    tokens = text.tokens
+    if place == 0 or tokens[place - 1].raw != ":":
+        return []
+    first = next((at + 1 for at in range(place - 2, -1, -1) if tokens[at].kind == STOP), 0)
+    return [mention for mention in text.found if first <= mention.start < place and is_said(mention)]
+
+
+def _heads_list(text: Text, start: int, end: int) -> bool:
+    """True for a word that stands alone before a colon: `Negative: A, B`; `Not seen: A`."""
+    tokens = text.tokens
+    while end < len(tokens) and _is_verb(tokens[end]):
+        end += 1
+    return (
+        end < len(tokens)
+        and tokens[end].raw == ":"
+        and all(text.clause(start) != text.clause(at) for at in range(start))
+    )
+
+
+def _listed(text: Text, place: int) -> list[Mention]:
+    """The mentions behind a colon, up to the end of the sentence."""
+    tokens = text.tokens
+    colon = next(at for at in range(place, len(tokens)) if tokens[at].raw == ":")
+    stop = next((at for at in range(colon + 1, len(tokens)) if tokens[at].kind == STOP), len(tokens))
+    return [mention for mention in text.found if colon < mention.start < stop and is_said(mention)]
 
 
 def _turn(governed: Sequence[Mention], turns: dict[int, int], stray: list[tuple[int, State]], start: int) -> None:
     if not governed:
         stray.append((start, State.ABSENT))
-    for mention in governed:
-        turns[mention.start] = turns.get(mention.start, 0) + 1
+    for place in {mention.start for mention in governed}:
+        turns[place] = turns.get(place, 0) + 1
 
 
 def _looks_ahead(text: Text, start: int, end: int) -> bool:
@@ -242,6 +302,7 @@ def _after(text: Text, place: int, *, doubted: bool = False) -> list[Mention]:
         between = text.tokens[place : mention.start]
         if not is_said(mention) and (
             governed
+            or text.tokens[place - 1].low == "neither"  # `neither CT shows a shift`
             or mention.key(ATTRIBUTE) is None
             or any(token.kind == WORD and not (token.low in _FILLERS or _is_verb(token)) for token in between)
             or _is_adjective(text, mention)
@@ -301,6 +362,8 @@ def _verbs() -> frozenset[str]:
 
 def _turned(text: Text) -> bool:
     """True where a question denies or doubts what it asks about."""
+    if any(mention.denies for mention in text.found):
+        return True
     if text.spans["before"] or text.spans["around"] or text.spans["maybe_after"] or text.spans["modal"]:
         return True
     return any(text.tokens[start].low not in _QUESTION_WORDS or end - start > 1 for start, end in text.spans["maybe"])

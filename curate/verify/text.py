@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["NUMBER", "STOP", "WORD", "Token", "is_acronym", "normal", "stem", "stems", "tokenise"]
+__all__ = ["NUMBER", "STOP", "WORD", "Token", "american", "is_acronym", "normal", "stem", "stems", "tokenise"]
 
 WORD: Final = "word"
 NUMBER: Final = "number"
@@ -79,10 +79,7 @@ def _stem_of(kind: str, raw: str) -> str:
 def stem(word: str) -> str:
     """What singular and plural of a word have in common."""
     low = (word[:-1] if is_acronym(word) else word).casefold().replace("’", "'")
-    low = _irregular().get(low, low)
-    for british, american in _SPELLINGS:
-        low = low.replace(british, american)
-    low = low.removesuffix("'s")
+    low = american(_irregular().get(low, low)).removesuffix("'s")
     if len(low) <= _SHORT or not low.isalpha():
         return low
     if low.endswith("ies"):
@@ -94,6 +91,13 @@ def stem(word: str) -> str:
     if low.endswith("s") and not low.endswith(("ss", "us")):
         low = low[:-1]
     return low.removesuffix("e")
+
+
+def american(low: str) -> str:
+    """A word in small letters in American spelling, as far as it tells British words apart."""
+    for british, spelling in _SPELLINGS:
+        low = low.replace(british, spelling)
+    return low
 
 
 def is_acronym(word: str) -> bool:

@@ -16,6 +16,7 @@ class Uncertainty(ReadingRule):
     """Certainty agrees with the annotations."""
 
     name: ClassVar[str] = "uncertainty"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text or the source doubts something."""

@@ -72,14 +72,18 @@ def made(hand: list[Row]) -> list[tuple[Row, Mutant]]:
 # --- the clean sentences
 
 
+READ = ("dev", "practice", "test")
+"""The files of clean sentences that were read while rules were mended."""
+
+
 def test_the_clean_files_are_well_formed_and_many() -> None:
     found = load_folder()
     count = {
         language: sum(len(found[stem]) for stem in found if stem.startswith(language)) for language in ("en", "zh")
     }
-    assert set(found) == {"en_dev", "en_test", "zh_dev", "zh_test"}
-    assert count["en"] >= 700
-    assert count["zh"] >= 300
+    assert set(found) == {f"{tongue}_{half}" for tongue in ("en", "zh") for half in (*READ, "held_out")}
+    assert count["en"] >= 1300
+    assert count["zh"] >= 600
 
 
 @pytest.mark.parametrize(
@@ -419,9 +423,9 @@ def test_mutants_are_chosen_by_hash_and_not_by_order(hand: list[Row]) -> None:
     assert max(sum(mutant.kind == kind for _, mutant in one) for kind in kinds()) == 2
 
 
-HAND_REFUSED_AT_MOST = 0.35
-"""What is true of the hand-written sentences today, all four files together. The goal is `run.REFUSED_AT_MOST`, which
-our own templates meet; `docs/verification.md` has the measured rates apart."""
+HAND_REFUSED_AT_MOST = {"read": 0.12, "held out": 0.28}
+"""What is true of the hand-written sentences today: those that were read while rules were mended, and those that nobody
+has read. The goal is `run.REFUSED_AT_MOST`, which our own templates meet; `docs/verification.md` has the rates."""
 
 
 def test_a_small_sample_of_lies_is_caught_and_true_sentences_are_refused_no_more_than_measured(hand: list[Row]) -> None:
@@ -431,8 +435,10 @@ def test_a_small_sample_of_lies_is_caught_and_true_sentences_are_refused_no_more
     caught = sum(bench.kind_rates().values(), Rate(0, 0))
     assert caught.n > 500
     assert caught.hits / caught.n >= run.CAUGHT_AT_LEAST, f"{caught.n - caught.hits} of {caught.n} survive"
-    refused = sum(bench.clean_rates().values(), Rate(0, 0))
-    assert refused.hits / refused.n <= HAND_REFUSED_AT_MOST, f"{refused.hits} of {refused.n} are refused"
+    for kind, bound in HAND_REFUSED_AT_MOST.items():
+        groups = bench.clean_rates().items()
+        refused = sum((rate for group, rate in groups if group.endswith("held out") == (kind != "read")), Rate(0, 0))
+        assert refused.hits / refused.n <= bound, f"{refused.hits} of {refused.n} that are {kind} are refused"
 
 
 # --- published pairs

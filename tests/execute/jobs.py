@@ -10,6 +10,8 @@ from typing import Any
 
 from curate.errors import DataError
 
+HOST = os.getppid()
+
 
 def factory(shared: Any) -> Callable[[Any, Callable[[str], None]], Any]:
     """A function that touches items one after another and returns those that it got through."""
@@ -17,6 +19,8 @@ def factory(shared: Any) -> Callable[[Any, Callable[[str], None]], Any]:
 
     def run(job: Any, beat: Callable[[str], None]) -> list[str]:
         done = []
+        if job.get("doomed"):
+            end_host()
         for item in job["items"]:
             beat(item)
             if item not in job["poisoned"]:
@@ -45,6 +49,9 @@ def touch(item: str, folder: Path) -> None:
     elif kind == "once" and not (folder / item).exists():
         (folder / item).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "host" or (kind == "hostonce" and not (folder / item).exists()):
+        (folder / item).touch()
+        end_host()
     elif kind == "hog":
         held = [bytearray(64 * 2**20) for _ in range(200)]
         raise AssertionError(len(held))
@@ -52,6 +59,13 @@ def touch(item: str, folder: Path) -> None:
         raise ValueError("Jane Doe, born 1950")
     elif kind == "data":
         raise DataError("the table names no image; correct the card")
+
+
+def end_host() -> None:
+    """End the process that holds this one, as the kernel may; this one ends with it."""
+    if os.getppid() == HOST:
+        os.kill(HOST, signal.SIGKILL)
+    time.sleep(600)
 
 
 def broken_factory(shared: Any) -> Any:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_killed_at_any_step_of_a_first_commit_the_rerun_gives_the_same_bytes(
     for out in killed:
         assert_nothing_torn(out)
         commit(out, "one")
-        remove(leftovers(out, frozenset()))
+        remove(out, leftovers(out, frozenset()))
         assert tree(out) == undisturbed, f"killed at step {out.name}"
 
 
@@ -77,7 +78,7 @@ def test_killed_at_any_step_of_a_replacement_the_old_part_or_the_new_one_stands_
         assert_nothing_torn(out)
         standing.add(Sidecars(out).need(PART).inputs["listing"])
         commit(out, "one")
-        remove(leftovers(out, frozenset()))
+        remove(out, leftovers(out, frozenset()))
         assert tree(out) == undisturbed, f"killed at step {out.name}"
     assert standing == {"other", "one"}  # the last step follows the switch
 
@@ -114,8 +115,60 @@ def test_a_full_disk_is_a_plain_error_that_leaves_nothing_and_hurts_nothing(
     assert not [name for name in tree(out) if TEMPORARY_PREFIX in name]
     assert not list((out / "parts").rglob("*.json"))
     commit(out, "one")
-    remove(leftovers(out, frozenset()))
+    remove(out, leftovers(out, frozenset()))
     assert tree(out) == undisturbed
+
+
+STEPS = (
+    (os, "fsync"),
+    (Path, "rename"),
+    (Path, "mkdir"),
+    (Path, "open"),
+    (HashingFile, "write"),
+)
+"""What of a commit a disk may answer with an error."""
+
+
+@pytest.mark.parametrize("before", [(), ("other",)])
+def test_an_error_at_any_step_fails_the_commit_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[str, ...],
+    undisturbed: dict[str, str],
+) -> None:
+    seen, at = 0, 0
+
+    def failing(step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal seen
+            seen += 1
+            if seen == at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return step(*args, **kwargs)
+
+        return run
+
+    failed = 0
+    while failed == at:
+        out = tmp_path / str(at)
+        for version in before:
+            commit(out, version)
+        at += 1
+        seen = 0
+        with monkeypatch.context() as bad:
+            for owner, name in STEPS:
+                bad.setattr(owner, name, failing(getattr(owner, name)))
+            try:
+                commit(out, "one")
+            except (StoreError, OSError) as problem:  # a stage that writes a tree meets the disk itself
+                assert os.strerror(errno.EIO) in str(problem)
+                failed += 1
+        assert_nothing_torn(out)
+        assert not [name for name in tree(out) if TEMPORARY_PREFIX in name]
+        commit(out, "one")
+        remove(out, leftovers(out, frozenset()))
+        assert tree(out) == undisturbed, f"step {at}"
+    assert failed > 20
 
 
 def test_a_disk_that_fails_to_sync_fails_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,12 +229,12 @@ def test_gc_removes_what_no_sidecar_names_and_nothing_else(tmp_path: Path) -> No
     (tmp_path / "files/cells/.tmp-1-2").write_text("of a killed build")
     (tmp_path / "parts/notes.txt").write_text("somebody's")
     (tmp_path / "corpus.json").write_text("{}")
-    found = {path.relative_to(tmp_path).as_posix() for path in leftovers(tmp_path, frozenset({"corpus.json"}))}
+    found = {file.name for file in leftovers(tmp_path, frozenset({"corpus.json"}))}
     named = {file.name for file in Sidecars(tmp_path).need(PART).files}
     # The replaced table and tree, two temporary files, the note; the rejects of both are the same file.
     assert len(found) == 6
     assert not found & named
-    remove(leftovers(tmp_path, frozenset({"corpus.json"})))
+    remove(tmp_path, leftovers(tmp_path, frozenset({"corpus.json"})))
     (volume,) = (name for name in named if name.startswith("volumes/"))
     kept = (named - {volume}) | {f"{volume}/zarr.json", f"{volume}/0/c"}
     assert set(tree(tmp_path)) == kept | {"corpus.json", PART.sidecar_path}

@@ -199,7 +199,11 @@ def test_numbers_count_what_stands_before_or_behind_them(answer: str, passes: bo
         ("是否存在结节？", "是的，可见结节。", "Nodule", False),
         ("是否存在结节？", "不，可见结节。", "Nodule", False),
         ("是否存在结节？", "没有，未见气胸。", "Nodule", False),
-        ("是不是没有结节？", "没有，未见结节。", "Nodule", False),
+        ("是不是没有结节？", "没有，未见结节。", "Nodule", True),
+        ("是不是没有结节？", "是的，没有结节。", "Nodule", True),
+        ("是不是没有结节？", "不是，没有结节。", "Nodule", False),
+        ("是不是没有结节？", "不是，可见结节。", "Nodule", False),
+        ("是不是没有结节？", "是的，可见结节。", "Nodule", False),
         ("未见结节。有结节吗？", "没有，未见结节。", "Nodule", False),
         ("有结节吗？提示：没有结节。", "没有，未见结节。", "Nodule", False),
         ("有结节吗？（答案：未见结节。）", "没有，未见结节。", "Nodule", False),
@@ -315,9 +319,9 @@ def test_a_term_that_says_more_than_is_known_is_read_in_its_parts() -> None:
 
 
 def test_concepts_that_a_card_names_in_chinese_are_read_too() -> None:
-    index = vocabulary_index(frozenset({"血管周围间隙扩大"}))
-    assert words("可见血管周围间隙扩大。", (index,)).concepts == {"血管周围间隙扩大"}
-    assert words("可见血管周围间隙扩大。", ()).strange
+    index = vocabulary_index(frozenset({"海绵窦絮凝征"}))
+    assert words("可见海绵窦絮凝征。", (index,)).concepts == {"海绵窦絮凝征"}
+    assert words("可见海绵窦絮凝征。", ()).strange
 
 
 def test_a_concept_that_a_card_names_in_english_is_composed_of_chinese_words() -> None:
@@ -419,7 +423,7 @@ def test_no_plain_word_hides_a_number() -> None:
 
 
 def test_an_unknown_word_stays_visible_as_a_whole() -> None:
-    part = words("图中可见肺隔离症。", ())
+    part = words("图中可见肺磁化症。", ())
     assert part.strange
     assert not words("请仔细观察这张图像，图中是否存在气胸？", ()).strange
 
