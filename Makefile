@@ -13,7 +13,7 @@ help:
 	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
-	@echo "make bench    measure works 1 to 5 beside their peers, and the verifier (set CURATE_TEST_DATA)"
+	@echo "make bench    measure works 1 to 5 beside their peers, the verifier, executors and plans (set CURATE_TEST_DATA)"
 	@echo "make clean    remove what was built; .venv, .venv-llm and .venv-airflow stay"
 
 $(BIN)/python:
@@ -73,6 +73,11 @@ bench: .venv/.bench
 	$(BIN)/python -m bench.work5_slides
 	$(BIN)/python -m bench.verify.run
 	$(BIN)/python -m bench.verify.speed
+	$(BIN)/python -m bench.executors overhead
+	$(BIN)/python -m bench.executors speed
+	$(BIN)/python -m bench.executors memory
+	$(BIN)/python -m bench.scale_plan
+	$(BIN)/python -m bench.scale_simulation
 
 clean:
 	rm -rf $(OUT)

@@ -24,6 +24,8 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print('{"images": 0}')
 """
 STAGES_OF_BUCKETS = 3
+ITEMS_OF_A_SOURCE = 50_000
+"""A scan holds its source in memory, at some 6 kB an item."""
 
 
 def tiny(number: int) -> bytes:
@@ -39,24 +41,30 @@ def tiny(number: int) -> bytes:
 
 
 def prepare(folder: Path, count: int, parts: str, *, empty: bool) -> Path:
-    """A source of `count` images in folders of a thousand, each of a subject of its own, and its recipe."""
-    data = folder / "data"
+    """Sources of at most `ITEMS_OF_A_SOURCE` images, each of a subject of its own, and their recipe."""
+    names = []
+    for first in range(0, count, ITEMS_OF_A_SOURCE):
+        names.append(f"bench-{first // ITEMS_OF_A_SOURCE:03d}")
+        numbers = range(first, min(count, first + ITEMS_OF_A_SOURCE))
+        write_source(folder / "data" / names[-1], numbers, empty=empty)
+        (folder / f"{names[-1]}.yaml").write_text(CARD.replace("id: bench", f"id: {names[-1]}").replace("/*", "/*/*"))
+    entries = ", ".join(f"{{card: {name}.yaml, data: data/{name}}}" for name in names)
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(f"name: bench\nsources: [{entries}]\ntasks: [label_caption]\nparts: {parts}\n")
+    return recipe
+
+
+def write_source(data: Path, numbers: range, *, empty: bool) -> None:
+    """Images in folders of a thousand, and a table of labels."""
     data.mkdir(parents=True)
     with (data / "labels.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["image", "label", "subject"])
-        for number in range(count):
+        for number in numbers:
             name = f"images/{number // 1000:04d}/{number:07d}.png"
-            if number % 1000 == 0:
-                (data / name).parent.mkdir(parents=True)
+            (data / name).parent.mkdir(parents=True, exist_ok=True)
             (data / name).write_bytes(b"" if empty else tiny(number))
             table.writerow([name, f"class {number % 7}", f"subject {number}"])
-    (folder / "card.yaml").write_text(CARD.replace("images/*", "images/*/*"))
-    recipe = folder / "recipe.yaml"
-    recipe.write_text(
-        f"name: bench\nsources: [{{card: card.yaml, data: data}}]\ntasks: [label_caption]\nparts: {parts}\n"
-    )
-    return recipe
 
 
 def timed(title: str, *arguments: str) -> None:

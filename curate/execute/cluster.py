@@ -104,7 +104,7 @@ def _after_loss(attempt: _Attempt, ends: list[str]) -> _Attempt:
 def _opened(said: bytes) -> tuple[Job, Any]:
     answer = msgspec.json.decode(said)
     if "problem" in answer:
-        raise WorkerError(answer["problem"], answer["exit_code"])
+        raise WorkerError(answer["problem"], answer["exit_code"], retryable=answer["retryable"])
     return answer["job"], answer["receipt"]
 
 

@@ -6,6 +6,7 @@ would start it again by itself, but not say so.
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,9 @@ from curate.execute.cluster import drive, interrupts_held, started_here, variabl
 from curate.execute.remote import Servers, ends_of
 
 __all__ = ["RayExecutor"]
+
+ANSWERS_WITHIN_S: Final = 20.0
+"""How long whoever listens at an address may take to say so."""
 
 PATIENCE_S: Final = 300.0
 """How long a cluster may take to have the first worker ready: it may have to bring up a machine for it."""
@@ -287,7 +291,11 @@ def _start(processors_: int) -> None:
 
 
 def _connect(address: str) -> None:
+    """Join a cluster. Ray itself would knock for minutes, and over and over, where nobody listens."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if colon and port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN_S).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, RuntimeError, ValueError, RayError) as problem:
         raise UsageError(

@@ -47,7 +47,8 @@ class Servers:
             finally:
                 self._give_back(work, server)
         except WorkerError as problem:
-            return msgspec.json.encode({"problem": str(problem), "exit_code": problem.exit_code})
+            told = {"problem": str(problem), "exit_code": problem.exit_code, "retryable": problem.retryable}
+            return msgspec.json.encode(told)
         return msgspec.json.encode({"job": done, "receipt": receipt})
 
     def close(self) -> None:

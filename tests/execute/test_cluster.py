@@ -46,7 +46,7 @@ class Scripted:
             self._at[ticket] = job.get("at", [])
             return [(ticket, None)]
         if "problem" in job:
-            return [(ticket, msgspec.json.encode({"problem": job["problem"], "exit_code": 2}))]
+            return [(ticket, msgspec.json.encode({"problem": job["problem"], "exit_code": 2, "retryable": False}))]
         return [(ticket, msgspec.json.encode({"job": job, "receipt": number}))]
 
     def ends(self, ticket: Hashable) -> list[str]:
