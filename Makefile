@@ -4,11 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT := build
 
-.PHONY: help demo test test-llm test-airflow lint schemas bench clean
+.PHONY: help demo test test-cluster test-llm test-airflow lint schemas bench clean
 
 help:
 	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
 	@echo "make test     lint, type-check and test everything"
+	@echo "make test-cluster  Dask, Ray and S3 whose workers are killed and whose disks fail"
 	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
 	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
@@ -52,7 +53,10 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not cluster"
+
+test-cluster: .venv/.dev
+	$(BIN)/python -m pytest -m cluster
 
 test-llm:
 	$(PYTHON) tests/llm/environment.py .venv-llm

@@ -25,7 +25,7 @@ from tests.execute.clusters import dask_cluster
 
 CLUSTERS = ("dask", "ray")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")

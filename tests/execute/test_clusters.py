@@ -21,7 +21,7 @@ from tests.execute.clusters import dask_cluster
 
 CALL = "tests.execute.jobs:factory"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module", params=["dask", "ray"])

@@ -117,7 +117,7 @@ def test_killed_at_any_request_of_a_first_commit_the_rerun_gives_the_same_object
     assert dangling  # uploads in parts were among what was killed
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_killed_at_any_request_of_a_replacement_the_old_part_or_the_new_one_stands_whole(
     store: S3Server, undisturbed: dict[str, str]
 ) -> None:
