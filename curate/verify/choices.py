@@ -150,7 +150,7 @@ def _left(text: str, place: int, named: Sequence[tuple[tuple[int, int], int]]) -
     """True for an option that is named to be left, also within a list: `rather than A, B or C`."""
     before = text[:place]
     for (start, end), _ in reversed(named):
-        if end <= place and _LISTED_ON.fullmatch(before[end:]):
+        if start < place and end <= place and _LISTED_ON.fullmatch(before[end:]):
             return _left(text, start, named)
     return _AGAINST.search(before) is not None
 
@@ -161,6 +161,6 @@ def _named(text: str, options: Sequence[str]) -> list[tuple[tuple[int, int], int
     for option in sorted(range(len(options)), key=lambda n: -len(options[n])):
         for found in re.finditer(_bounded(options[option]), text, re.IGNORECASE):
             start, end = found.span()
-            if all(end <= other[0] or start >= other[1] for other, _ in taken):
+            if start < end and all(end <= other[0] or start >= other[1] for other, _ in taken):
                 taken.append(((start, end), option))
     return sorted(taken)

@@ -19,7 +19,7 @@ _CONSTRUCTIONS: Final = {
         r"|\b(?:everything|anything|all) but\b"
     ),
     "negatives that add up": (
-        rf"\b(?:none|no one|nothing)\b[^.;]{{0,50}}\b{_LACK}\b|\bnot none\b|\bnot (?:{_LACK}|to be missed)\b"
+        rf"\b(?:none|no one|nothing)\b[^.;]{{0,50}}\b{_LACK}\b|\bnot none\b|\bnot (?:(?!absent){_LACK}|to be missed)\b"
         r"|\bnot (?:true|the case|so|correct|right) that\b[^.;]{0,30}\b(?:no|not|none|nothing|without)\b"
     ),
     "a value that is denied": (
@@ -44,7 +44,7 @@ _CONSTRUCTIONS: Final = {
     ),
     "an addition without a name": (
         r"\belsewhere\b"
-        r"|\bat least on\b|\b(?:remains|persists)\b(?! (?:absent|uncertain|unclear))"
+        r"|\bat least on\b|\bremains?(?= *(?:[.;,]|$))"
     ),
     "a beginning or an end in time": (
         r"\b(?:just|about to|only) (?:begin\w*|start\w*)\b"
