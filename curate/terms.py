@@ -4,6 +4,7 @@ Where the rows of a source state licences of their own, each asset has that of i
 to have the card's: what nobody states is `UNSTATED`, and that class is unknown.
 """
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
@@ -17,7 +18,9 @@ from curate.errors import CardError
 __all__ = [
     "UNSTATED",
     "TermsClass",
+    "bound_alike",
     "check_terms",
+    "publish_problem",
     "remote_problem",
     "row_licence",
     "rows_state_licences",
@@ -39,6 +42,7 @@ class TermsClass(StrEnum):
     UNKNOWN = "unknown"  # blocked from publishing, not guessed
 
 
+_BOUND: Final = frozenset({TermsClass.NO_DERIVATIVES, TermsClass.AGREEMENT, TermsClass.UNKNOWN})
 _OPEN = frozenset(
     {
         "0BSD",
@@ -105,6 +109,30 @@ def remote_problem(card: Card, *, images: bool) -> str | None:
     return None
 
 
+def publish_problem(card: Card, found: TermsClass) -> str | None:
+    """Why rows of a source may not be published under terms of this class, in one word; null where they may.
+
+    A pair is an adaptation of what its source says, so terms without derivatives keep it here.
+    """
+    if card.terms.deidentified is not True:
+        return "not_deidentified"
+    return str(found) if found in _BOUND else None
+
+
+def bound_alike(licence: str) -> str | None:
+    """What the share-alike part of a licence asks of everything that it stands beside; null where it asks nothing.
+
+    Two answers that differ cannot be met by one release: adapted material must go under the licence of each. Versions
+    of one licence are the same answer, since the Creative Commons let later ones be used (CC BY-SA 4.0, section 3 b 1).
+    """
+    asked = {_family(key) for key in _licensing().license_keys(licence) if _is_alike(key)}
+    return " and ".join(sorted(asked)) or None
+
+
+def _family(key: str) -> str:
+    return re.sub(r"-\d+(?:\.\d+)*(?:-[A-Z]{2,3})?(?:-only|-or-later)?$", "", key)
+
+
 def rows_state_licences(card: Card) -> bool:
     """True where a label set of the card names a column of licences."""
     return any(True for _ in _licence_fields(card))
@@ -135,9 +163,11 @@ def _class_of(key: str) -> TermsClass:
         return TermsClass.NO_DERIVATIVES
     if key.startswith("CC-BY") and "NC" in words:
         return TermsClass.NON_COMMERCIAL
-    if (key.startswith("CC-BY") and "SA" in words) or key.startswith(("GPL", "LGPL", "AGPL", "ODbL")):
-        return TermsClass.SHARE_ALIKE
-    return TermsClass.UNKNOWN
+    return TermsClass.SHARE_ALIKE if _is_alike(key) else TermsClass.UNKNOWN
+
+
+def _is_alike(key: str) -> bool:
+    return (key.startswith("CC-BY") and "SA" in key.split("-")) or key.startswith(("GPL", "LGPL", "AGPL", "ODbL"))
 
 
 def check_terms(card: Card) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from curate.schema import ANNOTATIONS, ASSETS, IMAGES, VIDEOS
 from curate.store.commit import PartWriter
 
-__all__ = ["Outgoing", "columns_of"]
+__all__ = ["Outgoing", "columns_of", "file_name"]
 
 FLUSH_BYTES: Final = 16 * 2**20
 FLUSH_PICTURES: Final = 100
@@ -41,9 +41,8 @@ class Outgoing:
 
     def picture(self, asset_id: str, data: bytes, media_type: str) -> None:
         """The bytes of one image or video."""
-        kind, _, suffix = media_type.partition("/")
-        table = "videos" if kind == "video" else "images"
-        self._bytes[table].append((asset_id, data, f"{asset_id}.{_SUFFIXES.get(suffix, suffix)}"))
+        table = "videos" if media_type.startswith("video/") else "images"
+        self._bytes[table].append((asset_id, data, file_name(asset_id, media_type)))
         self._held += len(data)
         if self._held >= FLUSH_BYTES or len(self._bytes[table]) >= FLUSH_PICTURES:
             self._flush_bytes()
@@ -80,6 +79,12 @@ class Outgoing:
         self._writer.write("annotations", columns_of(self._annotations, ANNOTATIONS))
         self._assets.clear()
         self._annotations.clear()
+
+
+def file_name(asset_id: str, media_type: str) -> str:
+    """How the bytes of an asset are called where they are a file."""
+    suffix = media_type.partition("/")[2]
+    return f"{asset_id}.{_SUFFIXES.get(suffix, suffix)}"
 
 
 def _binary(values: Sequence[bytes]) -> pa.Array:

@@ -1,0 +1,177 @@
+"""Which rows of a built corpus may go: proved, not taken back, and under terms that let them.
+
+A row goes with all that it shows, so what binds one of its assets binds the row. What stays is counted by its source
+and by the first of these that holds: `takedown`; `not_deidentified` (nothing states that the source is); the class of
+terms that keeps it (`agreement`, `no_derivatives`, `unknown`).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from curate.card import Card
+from curate.catalog import connect
+from curate.corpus import described
+from curate.errors import GateError, UsageError
+from curate.store.place import Place
+from curate.terms import TermsClass, bound_alike, publish_problem
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["Selection", "select"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows that go, as the table `chosen` of a connection on which the views of the corpus stand too.
+
+    Columns of `chosen`: pair_id, source, split, place (the number of the row's first asset in the corpus).
+    """
+
+    out: Place
+    name: str
+    connection: "duckdb.DuckDBPyConnection"
+    cards: Mapping[str, Card]  # of the sources that have rows here
+    rows_in: Mapping[str, int]  # split -> rows
+    withheld: Mapping[str, Mapping[str, int]]  # source -> why -> rows
+    licence: str
+
+    @property
+    def n_withheld(self) -> int:
+        """Rows that stay."""
+        return sum(n for reasons in self.withheld.values() for n in reasons.values())
+
+
+def select(out: Place, *, sources: Collection[str] | None = None, withdrawn: Collection[str] = ()) -> Selection:
+    """The rows of a corpus that may be published.
+
+    `sources`: take these alone. `withdrawn`: ids that were taken back (of pairs, assets, annotations, responses,
+    subject tokens, item keys); whatever rests on one of them stays.
+
+    Raises:
+        UsageError: there is no corpus with a catalog, or a source that was asked for is not in it.
+        GateError: no row may go, or the terms of two sources cannot both be met.
+    """
+    about = described(out)
+    strange = sorted(set(sources or ()) - set(about.cards))
+    if strange:
+        raise UsageError(f"{out} has no source {', '.join(strange)}; it has {', '.join(sorted(about.cards))}")
+    connection = connect(out)
+    _judge(connection, about.cards, sorted(set(about.cards if sources is None else sources)), sorted(set(withdrawn)))
+    withheld: dict[str, dict[str, int]] = {}
+    for source, why, rows in connection.execute(
+        "SELECT source, why, count(*) FROM judged WHERE why IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    ).fetchall():
+        withheld.setdefault(source, {})[why] = rows
+    connection.execute(
+        "CREATE TABLE chosen AS "
+        "SELECT pair_id, source, split, place FROM judged WHERE why IS NULL ORDER BY place, pair_id"
+    )
+    licences = _licences(connection)
+    cards = {source: card for source, card in sorted(about.cards.items()) if any(of == source for of, _ in licences)}
+    if not cards:
+        raise GateError(_nothing_goes(out, about.cards, withheld))
+    _check_together(licences, cards)
+    rows_in = connection.execute("SELECT split, count(*) FROM chosen GROUP BY split ORDER BY split").fetchall()
+    return Selection(
+        out=out,
+        name=str(about.recipe["name"]),
+        connection=connection,
+        cards=cards,
+        rows_in=dict(rows_in),
+        withheld=withheld,
+        licence=" AND ".join(_parts(sorted({licence for _, licence in licences}))),
+    )
+
+
+def _judge(
+    connection: "duckdb.DuckDBPyConnection", cards: Mapping[str, Card], sources: list[str], withdrawn: list[str]
+) -> None:
+    """The table `judged`: every pair of the sources asked for, with why it stays or null."""
+    connection.execute("CREATE TABLE gone (id VARCHAR PRIMARY KEY)")
+    if withdrawn:
+        connection.execute("INSERT INTO gone SELECT unnest(?)", [withdrawn])
+    problems = [
+        (source, str(found), publish_problem(card, found)) for source, card in cards.items() for found in TermsClass
+    ]
+    connection.execute("CREATE TABLE terms (source VARCHAR, terms_class VARCHAR, problem VARCHAR)")
+    connection.executemany("INSERT INTO terms VALUES (?, ?, ?)", problems)
+    connection.execute(
+        """
+        CREATE TABLE placed AS
+        SELECT row_number() OVER () AS place, asset_id, licence, problem,
+            asset_id IN (FROM gone) OR coalesce(subject IN (FROM gone), false) OR item_key IN (FROM gone)
+                OR coalesce(derived_from IN (FROM gone), false)
+                OR coalesce(rendering_of IN (FROM gone), false) AS is_gone
+        FROM assets LEFT JOIN terms USING (source, terms_class)
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE judged AS
+        WITH shown AS (
+            SELECT pair_id, unnest(asset_ids) AS asset_id, generate_subscripts(asset_ids, 1) AS n
+            FROM pairs WHERE source IN (SELECT unnest(?))
+        ), by_pair AS (
+            SELECT pair_id, bool_or(is_gone) AS is_gone, min(problem) AS problem, min(place) FILTER (n = 1) AS place
+            FROM shown JOIN placed USING (asset_id) GROUP BY pair_id
+        )
+        SELECT pair_id, source, split, place, CASE
+            WHEN is_gone OR pair_id IN (FROM gone) OR coalesce(response_id IN (FROM gone), false)
+                OR list_has_any(annotation_ids, (SELECT coalesce(list(id), []) FROM gone)) THEN 'takedown'
+            ELSE problem END AS why
+        FROM pairs JOIN by_pair USING (pair_id)
+        """,
+        [sources],
+    )
+
+
+def _licences(connection: "duckdb.DuckDBPyConnection") -> list[tuple[str, str]]:
+    """Every licence of what goes, with its source."""
+    found: list[tuple[str, str]] = connection.execute(
+        """
+        SELECT DISTINCT source, placed.licence
+        FROM (SELECT source, unnest(asset_ids) AS asset_id FROM pairs SEMI JOIN chosen USING (pair_id))
+        JOIN placed USING (asset_id) ORDER BY ALL
+        """
+    ).fetchall()
+    return found
+
+
+def _parts(licences: list[str]) -> list[str]:
+    """Expressions as they stand in a conjunction."""
+    return [f"({licence})" if " OR " in licence and len(licences) > 1 else licence for licence in licences]
+
+
+def _check_together(licences: list[tuple[str, str]], cards: Mapping[str, Card]) -> None:
+    """Refuse terms that ask different licences of the same whole."""
+    first: tuple[str, str, str] | None = None
+    for source, licence in licences:
+        asked = bound_alike(licence)
+        if asked is None:
+            continue
+        if first is not None and first[2] != asked:
+            told = "; ".join(
+                f'{of} ({its}, read at {cards[of].terms.read_at}): "{cards[of].terms.quote}"'
+                for of, its in ((first[0], first[1]), (source, licence))
+            )
+            raise GateError(
+                f"the terms of {first[0]} and {source} cannot both be met by one release, since each asks that the "
+                f"whole go under its own licence. {told}. Publish them apart: --source {source}"
+            )
+        first = first or (source, licence, asked)
+
+
+def _nothing_goes(out: Place, cards: Mapping[str, Card], withheld: Mapping[str, Mapping[str, int]]) -> str:
+    if not withheld:
+        return f"{out} has no pairs to publish; `curate status {out}` shows what was built"
+    told = []
+    for source, reasons in withheld.items():
+        terms = cards[source].terms
+        why = ", ".join(f"{rows} {reason}" for reason, rows in reasons.items())
+        told.append(f'{source}: {why} ({terms.licence}, read at {terms.read_at}: "{terms.quote}")')
+    return (
+        f"no row of {out} may be published. {'; '.join(told)}. A card states `deidentified: true` where its source "
+        "says so; terms that keep rows here are met by publishing none"
+    )
