@@ -4,17 +4,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT := build
 
-.PHONY: help demo test test-cluster test-llm test-airflow lint schemas bench clean
+.PHONY: help demo test test-crash test-llm test-airflow lint schemas bench clean
 
 help:
 	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
-	@echo "make test     lint, type-check and test everything"
-	@echo "make test-cluster  Dask, Ray and S3 whose workers are killed and whose disks fail"
+	@echo "make test     lint, type-check and test"
+	@echo "make test-crash  test builds that are killed, clusters that are robbed, disks and stores that fail"
 	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
 	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
-	@echo "make bench    measure works 1 to 5 beside their peers, the verifier, executors and plans (set CURATE_TEST_DATA)"
+	@echo "make bench    measure works 1 to 5 and 7 beside their peers, the verifier, executors and plans (set CURATE_TEST_DATA)"
 	@echo "make clean    remove what was built; .venv, .venv-llm and .venv-airflow stay"
 
 $(BIN)/python:
@@ -53,10 +53,10 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest -n 2 -m "not cluster"
+	$(BIN)/python -m pytest -n 2 -m "not crash"
 
-test-cluster: .venv/.dev
-	$(BIN)/python -m pytest -m cluster
+test-crash: .venv/.dev
+	$(BIN)/python -m pytest -m crash
 
 test-llm:
 	$(PYTHON) tests/llm/environment.py .venv-llm
@@ -75,6 +75,7 @@ bench: .venv/.bench
 	$(BIN)/python -m bench.work3_dicom
 	$(BIN)/python -m bench.work4_volume
 	$(BIN)/python -m bench.work5_slides
+	$(BIN)/python -m bench.work7_catalog
 	$(BIN)/python -m bench.verify.run
 	$(BIN)/python -m bench.verify.speed
 	$(BIN)/python -m bench.executors overhead

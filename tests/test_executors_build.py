@@ -25,7 +25,7 @@ from tests.execute.clusters import dask_cluster
 
 CLUSTERS = ("dask", "ray")
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.crash
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Where a release is put together: a folder of this machine in which a file stands whole or not at all."""
 
 import contextlib
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from curate.publish.base import File
+from curate.store.parquet import HashingFile
 from curate.store.part import TEMPORARY_PREFIX
 
-__all__ = ["Hashing", "Staging", "plain_path"]
+__all__ = ["Staging", "plain_path"]
 
 _STEP: Final = re.compile(r"[^/\\\x00-\x1f\x7f]{1,255}")
 
@@ -25,55 +25,6 @@ def plain_path(path: str) -> str:
     if any(step in (".", "..") or not _STEP.fullmatch(step) for step in path.split("/")):
         raise ValueError(f"{path!r} is no plain path within a release")
     return path
-
-
-class Hashing:
-    """A file to write whose digest is taken on the way."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    @property
-    def closed(self) -> bool:
-        """As of any file."""
-        return self._file.closed
-
-    def writable(self) -> bool:
-        """As of any file."""
-        return True
-
-    def readable(self) -> bool:
-        """It is only written."""
-        return False
-
-    def seekable(self) -> bool:
-        """It is written from beginning to end, or its digest would not be that of its bytes."""
-        return False
-
-    def tell(self) -> int:
-        """Bytes so far."""
-        return self.bytes
-
-    def write(self, data: bytes) -> int:
-        """Append."""
-        self._file.write(data)
-        self._digest.update(data)
-        size = memoryview(data).nbytes
-        self.bytes += size
-        return size
-
-    def flush(self) -> None:
-        """As of any file."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Left open: whoever created it closes it."""
-
-    def hexdigest(self) -> str:
-        """Of all so far."""
-        return self._digest.hexdigest()
 
 
 class Staging:
@@ -98,7 +49,7 @@ class Staging:
         temporary = home.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{home.name}"[:255])
         try:
             with temporary.open("wb") as file:
-                hashing = Hashing(file)
+                hashing = HashingFile(file)
                 yield hashing  # type: ignore[misc]
                 file.flush()
                 os.fsync(file.fileno())

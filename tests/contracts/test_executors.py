@@ -52,7 +52,7 @@ class TestDaskAtAnAddress(ExecutorContract):
         return lambda workers, _: DaskExecutor(workers, dask_address)
 
 
-@pytest.mark.cluster
+@pytest.mark.crash
 class TestRayAtAnAddress(ExecutorContract):
     """That a cluster may also end with the executor is shown where builds are compared: its start takes long."""
 

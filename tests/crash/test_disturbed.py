@@ -11,7 +11,7 @@ from tests.crash.test_kills import assert_whole
 
 ROUNDS = 6 * KILLS
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.crash
 
 FAILING = """
 import errno, os, random

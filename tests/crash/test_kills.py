@@ -14,6 +14,8 @@ from curate.store.part import Sidecars
 from tests.conftest import ROOT
 from tests.crash.small import KILLS, World, command, curate, small_world, tree
 
+pytestmark = pytest.mark.crash
+
 ROUNDS = 16 * KILLS
 LONGEST_S = 3.0
 """Somewhat longer than an undisturbed build takes on an idle machine."""

@@ -26,7 +26,7 @@ CONCURRENCY = 4
 IN_FLIGHT = 3 * CONCURRENCY
 """Requests at the server, and as many again on either side of it: what a kill may cost at most."""
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.crash
 
 
 def model(body: dict[str, Any]) -> Reply:

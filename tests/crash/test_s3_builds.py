@@ -20,7 +20,7 @@ from tests.store.test_s3_commit import assert_nothing_torn
 
 ROUNDS = 6 * KILLS
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.crash
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.execute.clusters import dask_cluster
 
 CALL = "tests.execute.jobs:factory"
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.crash
 
 
 @pytest.fixture(scope="module", params=["dask", "ray"])

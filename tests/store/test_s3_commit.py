@@ -24,6 +24,8 @@ from tests.crash.small import tree
 from tests.store.kill_at_step import PART, PART_BYTES, commit, rows
 from tests.store.server import BUCKET, CUT_SHORT, HANG_UP, LOSE, Request, S3Server, remote
 
+pytestmark = pytest.mark.crash
+
 
 def objects_of(out: UPath) -> dict[str, str]:
     """Name -> sha256 of every object below a prefix."""
@@ -117,7 +119,6 @@ def test_killed_at_any_request_of_a_first_commit_the_rerun_gives_the_same_object
     assert dangling  # uploads in parts were among what was killed
 
 
-@pytest.mark.cluster
 def test_killed_at_any_request_of_a_replacement_the_old_part_or_the_new_one_stands_whole(
     store: S3Server, undisturbed: dict[str, str]
 ) -> None:
