@@ -223,9 +223,9 @@ def test_the_seven_sources_are_the_same_by_every_executor(
     trees = {}
     for executor in ("local", *CLUSTERS):
         out = tmp_path / executor
-        command_ = [*map(str, arguments), "--out", str(out), "--executor", executor, "-j", "2", "--limit", "60"]
+        command_ = [*map(str, arguments), "--out", str(out), "--executor", executor, "-j", "2"]
         done = subprocess.run(command_, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode in (0, 1), done.stderr  # 1: so few images have other shares of rejects
+        assert done.returncode == 0, done.stderr
         trees[executor] = tree(out)
         shutil.rmtree(out)
     assert trees["local"], "nothing was built"
