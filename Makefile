@@ -4,12 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT := build
 
-.PHONY: help demo test test-crash test-llm test-airflow lint schemas bench clean
+.PHONY: help demo test test-slow test-llm test-airflow lint schemas bench clean
 
 help:
 	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
 	@echo "make test     lint, type-check and test"
-	@echo "make test-crash  test builds that are killed, clusters that are robbed, disks and stores that fail"
+	@echo "make test-slow  builds that are killed, robbed clusters, failing stores, a browser, whole real sources"
 	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
 	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
@@ -53,10 +53,10 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest -n 2 -m "not crash"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not crash"
 
-test-crash: .venv/.dev
-	$(BIN)/python -m pytest -m crash
+test-slow: .venv/.dev
+	$(BIN)/python -m pytest -n 2 -m "slow or crash" --ignore tests/llm --ignore tests/airflow
 
 test-llm:
 	$(PYTHON) tests/llm/environment.py .venv-llm

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import yaml
@@ -20,6 +21,8 @@ __all__ = [
     "LABEL_SET_KEYS",
     "Card",
     "Concept",
+    "Download",
+    "HubRepository",
     "Images",
     "LabelSet",
     "Source",
@@ -43,12 +46,76 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A frozen model that refuses keys it does not know."""
 
 
+class Download(Struct, frozen=True):
+    """One file that `curate fetch` brings, by its address.
+
+    With `unpack` the data folder gets what is in it, else the file as `name`, by default the last part of the address;
+    either below `into`. `sha256` is proved. `bytes` is its exact size; without it a ceiling of the fetcher holds.
+    """
+
+    url: str
+    name: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    unpack: Literal["none", "zip", "tar", "gzip"] = "none"
+    into: str = ""
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
+        if self.into:
+            check_below(self.into, "into")
+        check_below(self.file_name, "name")
+        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError("sha256 is 64 lower-case hexadecimal digits")
+        if self.bytes is not None and self.bytes < 1:
+            raise ValueError(f"bytes is the size of the file, at least 1, got {self.bytes}")
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called before it is unpacked; empty where neither the card nor the address says."""
+        return self.name if self.name is not None else unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+
+class HubRepository(Struct, frozen=True):
+    """A dataset repository of the Hugging Face Hub at one commit, whose files keep their paths below the data folder.
+
+    `allow` are globs of the files that are wanted; null is all of them.
+    """
+
+    repo: str
+    revision: str
+    allow: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", self.repo, re.ASCII) or ".." in self.repo:
+            raise ValueError(f"repo is OWNER/NAME of a dataset repository, got {self.repo!r}")
+        if not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise ValueError(
+                f"revision is the full commit, 40 hexadecimal digits, got {self.revision!r}: a branch or a tag may move"
+            )
+        if self.allow is not None and not self.allow:
+            raise ValueError("allow lists no pattern, so nothing would be fetched; leave it out to fetch every file")
+
+
 class Source(Struct, frozen=True):
-    """Where the dataset comes from."""
+    """Where the dataset comes from, and the addresses from which `curate fetch` brings it."""
 
     home: str
     version: str | None = None
     cite: str | None = None
+    files: tuple[Download, ...] = ()
+    hub: HubRepository | None = None
+
+    def __post_init__(self) -> None:
+        kept = [f"{one.into}/{one.file_name}" for one in self.files if one.unpack == "none"]
+        twice = sorted({name.lstrip("/") for name in kept if kept.count(name) > 1})
+        if twice:
+            raise ValueError(f"two files would be called {twice}; give each a `name` of its own, or another `into`")
+
+    @property
+    def has_addresses(self) -> bool:
+        """True where `curate fetch` knows what to bring."""
+        return bool(self.files) or self.hub is not None
 
 
 class Terms(Struct, frozen=True):
@@ -283,6 +350,28 @@ def check_known(word: str, known: Collection[str], what: str) -> None:
     near = difflib.get_close_matches(word, sorted(known), n=1)
     remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
     raise ValueError(f"{word!r} is not {what}; {remedy}")
+
+
+def check_address(url: str) -> None:
+    """Raise `ValueError` where `url` is no address of a file on the web, or carries a secret."""
+    try:
+        parts = urlsplit(url)
+        sane = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        sane = False
+    if not sane or any(character <= " " or character == "\x7f" for character in url):
+        raise ValueError("url is not an address https://HOST/PATH (or http://), without blanks")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url holds a user name or password; a card is public, take them out")
+
+
+def check_below(path: str, key: str) -> None:
+    """Raise `ValueError` where `path` is no plain relative path that stays below its folder."""
+    segments = path.split("/")
+    if any(segment in ("", ".", "..") for segment in segments) or any(
+        character < " " or character in "\\:\x7f" for character in path
+    ):
+        raise ValueError(f"{key} is a path below the data folder with `/`, without `..`; say it, found {path!r}")
 
 
 def _check_pattern(pattern: str | None, group: str) -> None:

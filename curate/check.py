@@ -15,10 +15,9 @@ from curate.errors import StoreError
 from curate.invariants import INVARIANTS
 from curate.records import RECORDS, closed_words, record_validator
 from curate.schema import CATALOG_TABLES, TABLES, item_key
-from curate.stages import stages
 from curate.stages.base import Run
 from curate.stages.item_files import rehash
-from curate.standing import inputs_within, run_within
+from curate.standing import misfits
 from curate.store.parquet import open_parquet
 from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, decode_sidecar
 from curate.store.place import Place, digest_of, read_many, walk
@@ -178,22 +177,7 @@ def _check_tree(path: Place, part: Part, file: OutputFile) -> Iterator[Finding]:
 
 def _check_chain(out: Place) -> Iterator[Finding]:
     """Every part that the description wants is there, and was made from the parts that stand beside it now."""
-    run = run_within(out)
-    scan, *others = stages()
-    unscanned = [part for part in scan.parts(run) if run.sidecars.get(part) is None]
-    if unscanned:
-        yield from (Finding("part", str(part), "is not built; run the build to its end") for part in unscanned)
-        return
-    for stage in others:
-        try:
-            wanted = [(part, run.sidecars.need(part), inputs_within(stage, run, part)) for part in stage.parts(run)]
-        except StoreError as problem:
-            yield Finding("part", stage.name, str(problem))
-            return
-        for part, built, now in wanted:
-            changed = [name for name, digest in now.items() if built.inputs.get(name) != digest]
-            if changed:
-                yield Finding("part", str(part), f"was made from other {', '.join(changed[:SHOWN])}; build again")
+    yield from (Finding("part", misfit.subject, misfit.message) for misfit in misfits(out))
 
 
 def _check_invariants(connection: "duckdb.DuckDBPyConnection") -> Iterator[Finding]:

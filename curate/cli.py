@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -15,6 +15,9 @@ from curate import printing
 from curate._version import __version__
 from curate.errors import CurateError, UsageError
 from curate.store.place import Place, place_of
+
+if TYPE_CHECKING:
+    from curate.card import Card
 
 __all__ = ["cli", "main"]
 
@@ -120,6 +123,20 @@ def doctor(out: printing.Printer) -> int:
     return out.doctor(examine(Path.cwd()))
 
 
+def _card(text: str) -> "Card":
+    """The card of a file, or of an id among the catalogs at hand."""
+    from curate.card import load_card
+    from curate.corpus import catalog_folders
+
+    if text.endswith((".yaml", ".yml")):
+        return load_card(Path(text))
+    paths = [folder / f"{text}.yaml" for folder in catalog_folders()] if Path(text).name == text else []
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise UsageError(f"no card {text!r}; `curate sources` lists them, or name a card's file (*.yaml)")
+    return load_card(found)
+
+
 @command
 @click.argument("words", metavar="[show ID]", nargs=-1)
 def sources(out: printing.Printer, words: tuple[str, ...]) -> int:
@@ -140,6 +157,35 @@ def sources(out: printing.Printer, words: tuple[str, ...]) -> int:
     card = load_card(path)
     check_card(card)
     return out.source(card)
+
+
+@command
+@click.argument("source", metavar="ID|CARD")
+@click.option(
+    "--data",
+    "data_root",
+    type=_data_folder,
+    required=True,
+    metavar="ROOT",
+    help="The folder that gets ROOT/ID.",
+)
+@click.option("--accept-terms", is_flag=True, help="Accept the terms of the source, which are shown either way.")
+@click.option("--allow-private", is_flag=True, help="Follow addresses that lead into this machine or its network.")
+def fetch(out: printing.Printer, source: str, data_root: Path, accept_terms: bool, allow_private: bool) -> int:
+    """Fetch a source by the addresses on its card, once its terms are accepted; the same command goes on or repairs."""
+    from curate.fetch.acceptance import check_fetchable, terms_of
+    from curate.fetch.run import fetch as run_fetch
+    from curate.fetch.run import is_accepted
+
+    card = _card(source)
+    check_fetchable(card)
+    out.terms(terms_of(card))
+    how: Literal["option", "prompt"] | None = "option" if accept_terms else None
+    if how is None and not is_accepted(card, data_root) and out.asks("Do you accept these terms?"):
+        how = "prompt"
+    with out.bytes_progress(card.id) as progress:
+        done = run_fetch(card, data_root, accepted=how, allow_private=allow_private, progress=progress)
+    return out.fetched(source, data_root, done)
 
 
 @command
@@ -205,6 +251,77 @@ def plan(
         corpus = load(recipe, data_root, limit, target, completer)
         return out.ranges(stage_ranges(corpus, target, only_stage, at_most, answers))
     return out.plan(make_plan(load(recipe, data_root, limit, target, completer), target, answers))
+
+
+@command
+@RECIPE
+@click.option(
+    "--html",
+    "target",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page to write: it needs no other file.",
+)
+@click.option("-n", "items", default=20, show_default=True, type=click.IntRange(min=1), help="Items of all sources.")
+@DATA
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Workers; by default one per processor.")
+@COMPLETER
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of an answer store, such as OUT.answers of the build to come; by default answers are forgotten.",
+)
+@click.option(
+    "--mirror-of",
+    "mirrors",
+    metavar="OUT",
+    type=_place,
+    help="An output whose build mirrored DICOMweb servers: its mirrors are read, no server is asked.",
+)
+@click.option(
+    "--price-per-million-tokens", "price", metavar="IN[:OUT]", help="Of prompts, and of completions where they differ."
+)
+@click.option(
+    "--tokens-per-second",
+    "speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Completion tokens that one accelerator writes.",
+)
+@click.option("--price-per-gpu-hour", "gpu_hour", type=click.FloatRange(min=0), help="Of one accelerator.")
+def preview(
+    out: printing.Printer,
+    recipe: Path,
+    target: Path,
+    items: int,
+    data_root: Path | None,
+    jobs: int | None,
+    completer: str | None,
+    answers: Path | None,
+    mirrors: Place | None,
+    price: str | None,
+    speed: float | None,
+    gpu_hour: float | None,
+) -> int:
+    """See a recipe before it is built: the real stages on a sample of its items, as one page."""
+    from curate.execute import Executing
+    from curate.view import write_preview
+    from curate.view.estimate import prices_of
+
+    with out.progress() as progress:
+        seen = write_preview(
+            recipe,
+            target,
+            items,
+            data_root=data_root,
+            completer=completer,
+            answers=answers,
+            mirrors=mirrors,
+            prices=prices_of(price, speed, gpu_hour),
+            executing=Executing("local", jobs),
+            progress=progress,
+        )
+    return out.previewed(recipe, target, seen)
 
 
 @command
@@ -378,6 +495,70 @@ def why(out: printing.Printer, folder: Place, key: str) -> int:
     from curate.why import why as explain
 
     return out.explanation(explain(folder, key))
+
+
+@command
+@click.argument("before", metavar="BEFORE", type=_place)
+@click.argument("after", metavar="AFTER", type=_place)
+def diff(out: printing.Printer, before: Place, after: Place) -> int:
+    """Rows added, removed and changed between two corpora or releases, and the cause of each."""
+    from curate.diff import diff as compare
+
+    return out.difference(before, after, compare(before, after))
+
+
+@command
+@FOLDER
+@click.argument("target", metavar="TARGET")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    default=("hf-parquet",),
+    show_default=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="A training format with its settings; may be given several times.",
+)
+@click.option("--name", help="Of the release; by default the recipe's.")
+@click.option("--source", "sources", multiple=True, metavar="ID", help="Only this source; may be given several times.")
+@click.option(
+    "--takedown",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Ids that were taken back, with reason and date: they and what came from them stay out from now on.",
+)
+@click.option("--replace", is_flag=True, help="Publish over another release, or over files that are none.")
+@click.option("--private/--public", "private", default=None, help="What becomes of a repository that is made.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go, and what changed; write nothing at the target.")
+def publish(
+    out: printing.Printer,
+    folder: Place,
+    target: str,
+    formats: tuple[str, ...],
+    name: str | None,
+    sources: tuple[str, ...],
+    takedown: Path | None,
+    replace: bool,
+    private: bool | None,
+    dry_run: bool,
+) -> int:
+    """Publish what may go. TARGET is a folder, s3://BUCKET/PREFIX, or hf://datasets/OWNER/NAME[@BRANCH]."""
+    from curate.publish.formats import formats_of
+    from curate.publish.run import publish as run_publish
+    from curate.publish.takedown import load_takedown
+    from curate.publish.targets import target_of
+
+    published = run_publish(
+        folder,
+        target_of(target, private=private),
+        formats_of(formats),
+        name=name,
+        sources=sources or None,
+        takedown=() if takedown is None else load_takedown(takedown),
+        replace=replace,
+        dry_run=dry_run,
+    )
+    return out.published(folder, published)
 
 
 @command

@@ -260,11 +260,18 @@ def _data_folder(named: str | None, card: Card, folder: Path, data_root: Path | 
             f"source {card.id}: say where its data lie: by `data:` in the recipe, or by --data ROOT for ROOT/{card.id}"
         )
     if not root.is_dir():
-        raise DataError(
-            f"source {card.id}: its data folder {root} is not there; "
-            f"fetch the dataset ({card.source.home}) or correct --data"
-        )
+        raise DataError(f"source {card.id}: its data folder {root} is not there; {_remedy(card, root)}")
+    notes = root.parent / f".{root.name}.fetch"
+    if (notes / "moved").is_file() and not (notes / "receipt.json").is_file():
+        raise DataError(f"source {card.id}: its data folder {root} is not whole yet; {_remedy(card, root)}")
     return root.resolve()
+
+
+def _remedy(card: Card, root: Path) -> str:
+    """How a data folder that is not there comes to be."""
+    if card.source.has_addresses and root.name == card.id:
+        return f"run `curate fetch {card.id} --data {root.parent}`, or correct --data"
+    return f"fetch the dataset ({card.source.home}) or correct --data"
 
 
 def _package_folder(named: str, card: Card) -> Path:

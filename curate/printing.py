@@ -20,18 +20,25 @@ if TYPE_CHECKING:
     from curate.card import Card
     from curate.check import Report
     from curate.doctor import Finding
+    from curate.fetch.acceptance import Terms
+    from curate.fetch.run import Fetched
     from curate.layouts.sniff import Sniffed
     from curate.ledger import Ledger, Rewriting
     from curate.lineage import Sent
     from curate.phantom import Truth
+    from curate.publish.index import Difference
+    from curate.publish.run import Published
     from curate.published import Report as RecordsReport
     from curate.ranges import StageRanges
     from curate.status import Collected, Status
     from curate.store.part import Part
     from curate.store.place import Place
+    from curate.view import Preview
     from curate.why import Explanation
 
 __all__ = ["Printer"]
+
+_KINDS: Final = ("added", "removed", "changed")
 
 MAX_ROWS: Final = 100
 """Rows of an answer that the terminal shows; `--json` prints all of them."""
@@ -144,6 +151,59 @@ class Printer:
             print(f"Next: curate build the card's file, with --data ROOT where ROOT/{card.id} holds {card.source.home}")
         return 0
 
+    def terms(self, terms: "Terms") -> None:
+        """The terms of a source, to standard error: shown wherever standard output goes."""
+        print(terms.text, file=sys.stderr)
+
+    def asks(self, question: str) -> bool:
+        """True where somebody at a terminal says yes; nobody is there to be asked elsewhere."""
+        if self._json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        import click
+
+        return click.confirm(question, default=False, err=True)
+
+    @contextlib.contextmanager
+    def bytes_progress(self, what: str) -> Iterator[Callable[[int, int | None], object]]:
+        """A bar of bytes on a terminal, silence elsewhere."""
+        if self._json or not sys.stderr.isatty():
+            yield lambda done, wanted: None
+            return
+        from rich import progress as bars
+        from rich.console import Console
+
+        columns = (
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.DownloadColumn(),
+            bars.TransferSpeedColumn(),
+            bars.TimeRemainingColumn(),
+        )
+        with bars.Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, wanted: bar.update(task, completed=done, total=wanted)
+
+    def fetched(self, source: str, data_root: Path, done: "Fetched") -> int:
+        """What a fetch brought."""
+        if self._json:
+            self._document(done)
+            return 0
+        if done.unproved:
+            print(
+                f"note: no digest of {done.unproved:,} of {done.files:,} files is on the card; theirs are kept "
+                f"in {done.receipt}, and another fetch must find the same"
+            )
+        if done.left_out:
+            print(f"note: {done.left_out:,} links and devices in archives were left out")
+        came = f"{done.downloaded:,} of {done.files:,} files came ({done.bytes_downloaded:,} bytes)"
+        if not done.downloaded:
+            came = "nothing was downloaded, all of it is here"
+        print(
+            f"{done.folder} is whole, {done.pieces:,} files of {done.bytes:,} bytes: {came}. "
+            f"Next: curate plan RECIPE --data {data_root}, with {source} among its sources"
+        )
+        return 0
+
     def sniffed(self, sniffed: "Sniffed", target: Path | None) -> int:
         """A drafted card and what it could not know."""
         import yaml
@@ -223,6 +283,73 @@ class Printer:
         else:
             for span in spans:
                 print(span)
+        return 0
+
+    def previewed(self, recipe: Path, page: Path, preview: "Preview") -> int:
+        """What the page of a preview shows."""
+        kept, drafts = preview.pairs
+        if self._json:
+            self._document(
+                {
+                    "page": str(page),
+                    "items": [{"source": item.source, "item_key": item.key} for item in preview.items],
+                    "pairs": kept,
+                    "drafts": drafts,
+                    "rewriting": None if preview.rewriting is None else _plain(preview.rewriting),
+                    "rejects": [_plain(refused) for refused in preview.refused],
+                    "estimate": _plain(preview.estimate),
+                    "notes": list(preview.notes),
+                }
+            )
+            return 0
+        rows = [
+            (one.source, f"{one.items:,}", f"{one.sampled:,}", f"{one.pairs:,.0f}") for one in preview.estimate.sources
+        ]
+        self._table(("source", "items", "sampled", "pairs, about"), rows, right=3)
+        for note in (*preview.estimate.missing, *preview.notes):
+            print(f"note: {note}")
+        told = f"{len(preview.items)} items, {kept:,} pairs of {drafts:,} drafts"
+        print(f"Wrote {page}: {told}. Next: open it in a browser, then curate build {recipe} --out DIR")
+        return 0
+
+    def difference(self, before: "Place", after: "Place", found: "Difference") -> int:
+        """What became of the rows."""
+        if self._json:
+            self._document(msgspec.to_builtins(found))
+            return 0
+        rows = [(one.source, one.kind, one.cause, f"{one.rows:,}", one.examples[0]) for one in found.changes]
+        if rows:
+            self._table(("source", "rows", "cause", "number", "such as"), rows)
+        told = ", ".join(f"{sum(c.rows for c in found.changes if c.kind == kind):,} {kind}" for kind in _KINDS)
+        sides = f"{found.rows_before:,} rows in {before}, {found.rows_after:,} in {after}"
+        print(f"{sides}: {told}, {found.unchanged:,} as they were")
+        return 0
+
+    def published(self, folder: "Place", done: "Published") -> int:
+        """What went where, what stayed and why."""
+        if self._json:
+            self._document(msgspec.to_builtins(done))
+            return 0
+        withheld = [(source, why, f"{n:,}") for source, reasons in done.withheld.items() for why, n in reasons.items()]
+        if withheld:
+            self._table(("source", "stays because of", "rows"), withheld)
+        left = [(one.format, it.reason, f"{it.rows:,}") for one in done.formats for it in one.left_out]
+        if left:
+            self._table(("format", "cannot take", "rows"), left)
+        if done.difference is not None and done.difference.changes:
+            changes = [(c.source, c.kind, c.cause, f"{c.rows:,}") for c in done.difference.changes]
+            self._table(("source", "rows", "cause", "number"), changes)
+        if done.strange:
+            print(f"note: {done.strange} of {done.tombstones} ids that were taken back name nothing in {folder}")
+        rows = sum(done.rows.values())
+        if done.dry_run:
+            print(f"Would publish {rows:,} rows of {done.name} to {done.target}. Next: the same without --dry-run")
+        elif done.is_unchanged:
+            print(f"{done.target} holds release {done.number} of {done.name} already, {rows:,} rows: nothing was sent")
+        else:
+            sent = f"{done.sent.files:,} files sent ({done.sent.bytes:,} bytes), {done.sent.kept:,} kept"
+            told = f"{rows:,} rows under {done.licence}, {sent}, {done.sent.removed:,} removed"
+            print(f"Published release {done.number} of {done.name} to {done.target}: {told}. Next: read its README.md")
         return 0
 
     def built(self, folder: "Place", built: "Built") -> int:

@@ -4,6 +4,7 @@ Times are those of the sidecars' files: when parts were committed. They decide n
 """
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,7 @@ from curate.corpus import Corpus, ResolvedSource, described, project_key
 from curate.errors import CurateError, StoreError
 from curate.recipe import Recipe
 from curate.schema import Reason, Unit
-from curate.stages import STAGE_NAMES, Run, Stage, stage_named
+from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
 from curate.store.commit import replace_file
 from curate.store.freshness import Freshness, cache_folder
 from curate.store.part import WHOLE, Part, Sidecar, Sidecars
@@ -21,11 +22,13 @@ from curate.store.place import Place
 
 __all__ = [
     "RECENT_S",
+    "Misfit",
     "Speed",
     "StageStatus",
     "Standing",
     "flow_of",
     "inputs_within",
+    "misfits",
     "note_stop",
     "run_within",
     "stop_noted",
@@ -35,6 +38,9 @@ RECENT_S: Final = 600.0
 """A speed is that of the parts committed so shortly before the newest one; where that is older, nothing goes on."""
 
 STOP_FILE: Final = "stopped.json"
+
+CHANGES_SHOWN: Final = 5
+"""Inputs of a part that are named where they are other ones."""
 
 _ITEMS: Final = {
     "scan": Unit.IMAGE,
@@ -243,6 +249,39 @@ def stop_noted(out: Place) -> str | None:
 def flow_of(corpus: Corpus) -> tuple[str, ...]:
     """The stages that a corpus goes through."""
     return tuple(name for name in STAGE_NAMES if name != "rewrite" or corpus.recipe.rewrite is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A part that is absent, or was made from others than stand beside it now."""
+
+    subject: str
+    message: str
+
+
+def misfits(out: Place) -> Iterator[Misfit]:
+    """What keeps an output from being built to its end; nothing where it is.
+
+    Raises:
+        UsageError: the place holds no corpus.
+    """
+    run = run_within(out)
+    scan, *others = stages()
+    unscanned = [part for part in scan.parts(run) if run.sidecars.get(part) is None]
+    if unscanned:
+        yield from (Misfit(str(part), "is not built; run the build to its end") for part in unscanned)
+        return
+    for stage in others:
+        try:
+            wanted = [(part, run.sidecars.need(part), inputs_within(stage, run, part)) for part in stage.parts(run)]
+        except StoreError as problem:
+            yield Misfit(stage.name, str(problem))
+            return
+        for part, built, now in wanted:
+            changed = [name for name, digest in now.items() if built.inputs.get(name) != digest]
+            if changed:
+                told = ", ".join(changed[:CHANGES_SHOWN])
+                yield Misfit(str(part), f"was made from other {told}; build again")
 
 
 def inputs_within(stage: Stage, run: Run, part: Part) -> dict[str, str]:

@@ -20,6 +20,8 @@ from curate.execute import Executing
 from curate.store.volumes import open_volume
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = (
     "dcmqi-seg-sr",
     "dicom2nifti-failing",

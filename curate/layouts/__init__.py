@@ -27,6 +27,7 @@ BUILT_IN: Final = {
     "rtstruct": "curate.layouts.rtstruct:RtStruct",
     "table": "curate.layouts.table:Table",
     "voc": "curate.layouts.voc:Voc",
+    "webdataset": "curate.layouts.webdataset:WebDataset",
     "yolo": "curate.layouts.yolo:Yolo",
 }
 

@@ -1,10 +1,9 @@
-"""Archives and Parquet files as folders: what lies in them, and the bytes of one member.
+"""Archives as folders: what lies in them, and the bytes of one member.
 
 Nothing is ever unpacked below a member's own name: a compressed tar is decompressed once into an unnamed temporary
 file, everything else is read in place. Archives within archives stay closed.
 """
 
-import bisect
 import io
 import itertools
 import lzma
@@ -15,7 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, cast
@@ -23,14 +22,16 @@ from typing import IO, Any, Final, Protocol, cast
 from curate.schema import Reason, Refusal
 
 __all__ = [
+    "LINK",
     "Archive",
     "ArchiveError",
     "Member",
-    "ParquetRows",
+    "check_size",
     "gunzip",
     "is_archive",
     "is_parquet",
     "open_archive",
+    "open_gzip",
     "refusal_of",
     "row_member",
     "row_number",
@@ -67,6 +68,10 @@ _BROKEN = (
 )
 
 
+LINK: Final = Refusal(Reason.UNSAFE_ARCHIVE, "the member is a link or a device")
+"""Why a member is refused that honest archives may hold as well."""
+
+
 class ArchiveError(OSError):
     """Bytes that cannot be had, with the reason as `rejects` counts it. The message names no path."""
 
@@ -101,6 +106,10 @@ class Archive(Protocol):
 
     def read(self, name: str, max_bytes: int) -> bytes:
         """A member's bytes; raises `ArchiveError`."""
+        ...
+
+    def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A member as a stream that ends after the bytes that it states, or raises `ArchiveError` within the block."""
         ...
 
     def close(self) -> None:
@@ -156,9 +165,14 @@ class _Zip:
 
     def read(self, name: str, max_bytes: int) -> bytes:
         info = _find(self._infos, name)
-        _check_size(info.file_size, max_bytes)
+        check_size(info.file_size, max_bytes)
         with _broken_is_unreadable("the member"), self._zip.open(info) as stream:
             return stream.read()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        with _broken_is_unreadable("the member"), self._zip.open(_find(self._infos, name)) as stream:
+            yield stream
 
     def close(self) -> None:
         self._zip.close()
@@ -182,7 +196,7 @@ class _Tar:
 
     def read(self, name: str, max_bytes: int) -> bytes:
         info = _find(self._infos, name)
-        _check_size(info.size, max_bytes)
+        check_size(info.size, max_bytes)
         with _broken_is_unreadable("the member"):
             stream = cast(IO[bytes], self._tar.extractfile(info))
             data = stream.read()
@@ -190,67 +204,15 @@ class _Tar:
             raise ArchiveError(Reason.UNREADABLE_FILE, "the member is cut short")
         return data
 
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        info = _find(self._infos, name)
+        with _broken_is_unreadable("the member"):
+            yield cast(IO[bytes], self._tar.extractfile(info))
+
     def close(self) -> None:
         self._tar.close()
         self._stream.close()
-
-
-class ParquetRows:
-    """The images embedded in one column of a Parquet file, by row; the last row group stays decoded."""
-
-    def __init__(self, file: Path, column: str) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            self._file = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as problem:
-            if isinstance(problem, FileNotFoundError | PermissionError):
-                raise
-            raise ArchiveError(Reason.UNREADABLE_FILE, "not a Parquet file that can be read") from None
-        self._column = column
-        metadata = self._file.metadata
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        self._ends = list(itertools.accumulate(group.num_rows for group in groups))
-        self._sizes = [_column_bytes(group, column) // max(group.num_rows, 1) for group in groups]
-        self._cached: tuple[int, Any] | None = None
-        try:
-            _check_image_column(self._file.schema_arrow, column)
-        except ArchiveError:
-            self.close()
-            raise
-
-    @property
-    def row_bytes(self) -> Iterator[int]:
-        """An estimate of each row's bytes from the sizes in the footer; no image is read."""
-        start = 0
-        for end, size in zip(self._ends, self._sizes, strict=True):
-            yield from itertools.repeat(size, end - start)
-            start = end
-
-    def read(self, row: int, max_bytes: int) -> bytes:
-        """The image bytes of a row; raises `ArchiveError`."""
-        import pyarrow as pa
-
-        group = bisect.bisect_right(self._ends, row)
-        if group == len(self._ends):
-            raise ArchiveError(Reason.MISSING_FILE, "the Parquet file has fewer rows")
-        try:
-            if self._cached is None or self._cached[0] != group:
-                self._cached = (group, self._file.read_row_group(group, columns=[self._column]).column(0))
-            cell = self._cached[1][row - (self._ends[group - 1] if group else 0)].as_py()
-        except (pa.ArrowException, OSError):
-            raise ArchiveError(Reason.UNREADABLE_FILE, "the row group cannot be read") from None
-        data = cell.get("bytes") if isinstance(cell, dict) else cell
-        if not data:
-            raise ArchiveError(Reason.EMPTY_FILE, "the row embeds no bytes")
-        _check_size(len(data), max_bytes)
-        return bytes(data)
-
-    def close(self) -> None:
-        """Give back the file."""
-        self._cached = None
-        self._file.close()
 
 
 def gunzip(data: bytes, max_bytes: int) -> bytes | Refusal:
@@ -260,31 +222,10 @@ def gunzip(data: bytes, max_bytes: int) -> bytes | Refusal:
     try:
         with _broken_is_unreadable("the gzip file"), igzip.IGzipFile(fileobj=io.BytesIO(data)) as stream:  # type: ignore[no-untyped-call]
             plain = stream.read(max_bytes + 1)
-        _check_size(len(plain), max_bytes)
+        check_size(len(plain), max_bytes)
     except ArchiveError as problem:
         return problem.refusal
     return plain
-
-
-def _check_image_column(schema: Any, column: str) -> None:
-    import pyarrow as pa
-
-    if schema.get_field_index(column) < 0:
-        raise ArchiveError(Reason.MISSING_COLUMN, f"there is no column {column!r}, or it stands twice")
-    kind = schema.field(column).type
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        kind = kind.field("bytes").type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)):
-        raise ArchiveError(Reason.UNSUPPORTED_FORMAT, f"column {column!r} holds {kind}, not the bytes of images")
-
-
-def _column_bytes(group: Any, column: str) -> int:
-    chunks = (group.column(number) for number in range(group.num_columns))
-    return sum(
-        chunk.total_uncompressed_size
-        for chunk in chunks
-        if chunk.path_in_schema.split(".", 1)[0] == column.split(".", maxsplit=1)[0]
-    )
 
 
 @contextmanager
@@ -301,6 +242,21 @@ def _broken_is_unreadable(what: str) -> Iterator[None]:
         raise ArchiveError(Reason.UNREADABLE_FILE, f"{what} is damaged or cut short") from None
 
 
+@contextmanager
+def open_gzip(file: Path) -> Iterator[Iterator[bytes]]:
+    """What a gzip file holds, block by block, as long as no honest file shrinks like it; raises `ArchiveError`."""
+    with _broken_is_unreadable("the gzip file"), _decompressed(file, "gz") as stream:
+        yield _honest_blocks(stream, file.stat().st_size)
+
+
+def _honest_blocks(stream: io.BufferedIOBase, packed: int) -> Iterator[bytes]:
+    unpacked = 0
+    while block := stream.read(_COPY_BYTES):
+        unpacked += len(block)
+        _check_total(0, unpacked, packed)
+        yield block
+
+
 def _find(infos: dict[str, Any], name: str) -> Any:
     info = infos.get(name)
     if info is None:
@@ -308,7 +264,8 @@ def _find(infos: dict[str, Any], name: str) -> Any:
     return info
 
 
-def _check_size(size: int, max_bytes: int) -> None:
+def check_size(size: int, max_bytes: int) -> None:
+    """Raise `ArchiveError` where there is more than one wants to hold."""
     if size > max_bytes:
         raise ArchiveError(Reason.TOO_LARGE, f"more than the limit of {max_bytes} bytes")
 
@@ -337,9 +294,8 @@ def _plain_tar(file: Path) -> IO[bytes]:
     spool = cast(IO[bytes], tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115
     try:
         with _decompressed(file, _PACKED_TAR[suffix]) as stream:
-            while block := stream.read(_COPY_BYTES):
+            for block in _honest_blocks(stream, packed):
                 spool.write(block)
-                _check_total(0, spool.tell(), packed)
     except BaseException:
         spool.close()
         raise
@@ -401,7 +357,7 @@ def _refuse_name(name: str) -> Refusal | None:
 def _refuse_zip_member(info: zipfile.ZipInfo) -> Refusal | None:
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        return Refusal(Reason.UNSAFE_ARCHIVE, "the member is a link or a device")
+        return LINK
     if info.flag_bits & 0x1:
         return Refusal(Reason.UNREADABLE_FILE, "the member is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
@@ -413,7 +369,7 @@ def _refuse_zip_member(info: zipfile.ZipInfo) -> Refusal | None:
 
 def _refuse_tar_member(info: tarfile.TarInfo) -> Refusal | None:
     if not info.isreg():
-        return Refusal(Reason.UNSAFE_ARCHIVE, "the member is a link or a device")
+        return LINK
     if info.sparse is not None:
         return Refusal(Reason.UNSAFE_ARCHIVE, "the member is a sparse file")
     return None

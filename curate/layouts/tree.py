@@ -24,7 +24,6 @@ from curate.errors import DataError
 from curate.layouts.archives import (
     Archive,
     ArchiveError,
-    ParquetRows,
     is_archive,
     open_archive,
     refusal_of,
@@ -32,6 +31,7 @@ from curate.layouts.archives import (
     row_number,
 )
 from curate.layouts.globs import compile_patterns, compile_template, reaches_into
+from curate.layouts.parquet_rows import ParquetRows
 from curate.schema import Reason, Refusal, item_key
 
 __all__ = ["ArchiveError", "Entry", "ImageIndex", "Reader", "Tree", "in_order", "item_key"]

@@ -21,6 +21,7 @@ from curate.card import Card, Struct
 from curate.rows import Message, Subject
 from curate.schema import Form, Origin
 from curate.store.place import Place
+from curate.vocabulary import Vocabulary
 
 __all__ = [
     "IMAGE_TOKEN",
@@ -214,6 +215,10 @@ class Release:
         """The rows with what their sources say of their assets, in the order of `media`."""
         return self.reader.annotated(split)
 
+    def vocabulary(self, source: str) -> Vocabulary:
+        """What each label set of a source can name: with it `verify` reads what the source's silence means."""
+        return self.reader.vocabulary(source)
+
 
 class Reader(Protocol):
     """What `Release` reads from."""
@@ -227,6 +232,8 @@ class Reader(Protocol):
     def volume_files(self, medium: Medium) -> Iterator[tuple[str, Place]]: ...
 
     def annotated(self, split: str | None) -> Iterator[tuple[Row, tuple[Subject, ...]]]: ...
+
+    def vocabulary(self, source: str) -> Vocabulary: ...
 
 
 class FormatOptions(Struct, frozen=True):

@@ -14,10 +14,12 @@ from curate.publish.base import Medium, Release, Row
 from curate.publish.selection import Selection
 from curate.rows import Brief, Subject, subjects
 from curate.schema import ANNOTATIONS, ASSETS, IMAGES, VIDEOS, Form
+from curate.stages.draft import vocabulary_in
 from curate.stages.outgoing import file_name
-from curate.store.parquet import open_parquet, read_table
-from curate.store.part import Sidecar, Sidecars
+from curate.store.parquet import DAMAGE, open_parquet, read_table
+from curate.store.part import Part, Sidecar, Sidecars
 from curate.store.place import Place, walk
+from curate.vocabulary import Vocabulary
 
 __all__ = ["CorpusReader", "open_release"]
 
@@ -136,6 +138,11 @@ class CorpusReader:
             known = buckets.at(place)
             yield row, tuple(known[medium.asset_id] for medium in row.media)
 
+    def vocabulary(self, source: str) -> Vocabulary:
+        """See `Release.vocabulary`."""
+        scanned = Sidecars(self.chosen.out).need(Part("scan", source))
+        return vocabulary_in(scanned, self.chosen.cards[source])
+
 
 class _Buckets:
     """What is known of the assets of one bucket, the last that was asked for."""
@@ -188,16 +195,25 @@ class _Bytes:
                 for group in range(file.num_row_groups):
                     yield file, group
 
+    def _column(self, file: Any, group: int, name: str) -> pa.ChunkedArray:
+        try:
+            return file.read_row_group(group, columns=[name]).column(name)
+        except DAMAGE as problem:
+            raise StoreError(
+                f"{self._out}: a file of {self._table} is damaged or cannot be read ({type(problem).__name__}); "
+                f"`curate check {self._out}` names it, `curate build` makes it anew"
+            ) from None
+
     def _seek(self, asset_id: str) -> int:
         for again in (False, True):
             if again:
                 self._groups = self._listed()
             for file, group in self._groups:
-                ids = file.read_row_group(group, columns=["asset_id"]).column("asset_id").to_pylist()
+                ids = self._column(file, group, "asset_id").to_pylist()
                 if asset_id in ids:
                     self._ids = {one: row for row, one in enumerate(ids)}
                     struct = "image" if self._table == "images" else "video"
-                    self._cells = file.read_row_group(group, columns=[struct]).column(struct)
+                    self._cells = self._column(file, group, struct)
                     return self._ids[asset_id]
         raise StoreError(
             f"{self._out}: the bytes of asset {asset_id} are gone; `curate check {self._out}` names the part, "

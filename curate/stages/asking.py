@@ -1,7 +1,7 @@
 """What draft asks of a language model: a request for each brief, shared by all drafts with the same one."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,13 +74,17 @@ class Asking:
         self._pictures = pictures
         self._asked: dict[str, _Asked] = {}
 
-    def ask(self, draft: Draft, subject: Subject) -> Draft:
-        """The draft with the id of its request, where its task gave a brief and the recipe wants it rewritten."""
+    def ask(self, draft: Draft, about: Sequence[Subject]) -> Draft:
+        """The draft with the id of its request, where its task gave a brief and the recipe wants it rewritten.
+
+        A request shows one picture, so that of a draft about several goes along with none.
+        """
         wanted = self._rewrite.tasks is None or draft.task in self._rewrite.tasks
         if not wanted or draft.brief is None or draft.origin is not Origin.TEMPLATE:
             return draft
         brief = msgspec.json.decode(draft.brief, type=Brief)
-        picture = self._pictures.get(subject.asset.asset_id) if self._rewrite.see_image else None
+        shown = self._rewrite.see_image and len(about) == 1
+        picture = self._pictures.get(about[0].asset.asset_id) if shown else None
         seen = None if picture is None else picture.image_sha256
         asked = first_request(brief, _voice(draft, self._rewrite.variants), self._rewrite, self._pack, seen)
         draft = msgspec.structs.replace(draft, request_id=asked.request_id)
@@ -93,7 +97,7 @@ class Asking:
                 "image_asset_id": None if picture is None else picture.asset_id,
                 "image_media_type": None if picture is None else picture.media_type,
                 "draft_id": draft.draft_id,
-                "witness": _witness(draft, subject),
+                "witness": _witness(draft, about),
             }
             drafts = 0 if known is None else known.drafts
             known = _Asked(draft.draft_id, drafts, zlib.compress(msgspec.json.encode(row), 1))
@@ -134,6 +138,7 @@ def _voice(draft: Draft, variants: int) -> int:
     return (int(key[:_HASH_DIGITS], 16) + draft.variant) % variants
 
 
-def _witness(draft: Draft, subject: Subject) -> str:
-    bare = tuple(msgspec.structs.replace(a, mask=None, polygons=None) for a in subject.annotations)
-    return msgspec.json.encode(Witness(draft, (subject.asset,), bare)).decode()
+def _witness(draft: Draft, about: Sequence[Subject]) -> str:
+    said = (annotation for subject in about for annotation in subject.annotations)
+    bare = tuple(msgspec.structs.replace(annotation, mask=None, polygons=None) for annotation in said)
+    return msgspec.json.encode(Witness(draft, tuple(subject.asset for subject in about), bare)).decode()

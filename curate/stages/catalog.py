@@ -47,7 +47,7 @@ class CatalogStage:
     """One part for the whole corpus."""
 
     name = "catalog"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = tuple(CATALOG_TABLES)
     after: tuple[str, ...] = ("scan", "read", "group", "draft", "rewrite", "verify")
 

@@ -1,13 +1,14 @@
 """draft: one bucket's annotations rendered as instructions by every task of the recipe."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate import tasks
+from curate.card import Card
 from curate.layouts.masks import is_label_map
 from curate.recipe import TaskEntry
 from curate.rows import Asset, Draft, Subject, rows_of, subjects, to_table
@@ -17,10 +18,11 @@ from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerp
 from curate.store.commit import PartWriter
 from curate.store.parquet import read_table
 from curate.store.part import Part, Sidecar
+from curate.tasks.base import SubjectTask, Task
 from curate.tasks.wording import wordings_digest
 from curate.vocabulary import LabelNames, Vocabulary
 
-__all__ = ["DraftStage", "read_part", "read_subjects", "vocabulary_digest", "vocabulary_of"]
+__all__ = ["DraftStage", "read_part", "read_subjects", "vocabulary_digest", "vocabulary_in", "vocabulary_of"]
 
 SILENT_FORMS = (Form.RENDERING, Form.TILE, Form.FRAME, Form.CLIP)
 """What no annotation is ever placed on: pieces of a whole that the source speaks of, and other views of it."""
@@ -31,11 +33,15 @@ CHUNK_ROWS = 5000
 
 def vocabulary_of(run: Run, source: str) -> dict[str, LabelNames]:
     """Label set -> the concepts that it can name, as scan found them."""
-    found: dict[str, list[str]] = run.sidecars.need(Part("scan", source)).statistics["vocabulary"]
-    labels = run.corpus.source(source).card.labels
+    return vocabulary_in(run.sidecars.need(Part("scan", source)), run.corpus.source(source).card)
+
+
+def vocabulary_in(scanned: Sidecar, card: Card) -> dict[str, LabelNames]:
+    """The vocabulary of a source by what scan found and its card says of silence."""
+    found: dict[str, list[str]] = scanned.statistics["vocabulary"]
     return {
         each.name: LabelNames(tuple(sorted(found[each.name])), each.world, each.exhaustive, is_label_map(each))
-        for each in labels
+        for each in card.labels
     }
 
 
@@ -99,28 +105,29 @@ class DraftStage:
         }
 
     def build(self, run: Run, part: Part, writer: PartWriter, beat: Beat) -> dict[str, str]:
-        """Draft, asset by asset and task by task."""
+        """Draft, asset by asset and then subject by subject, task by task."""
         vocabulary = vocabulary_of(run, part.source)
         made = [
             tasks.make_task(entry.name, entry.options, vocabulary, variants=entry.variants) for entry in _tasks(run)
         ]
-        drafts: list[Draft] = []
+        of_asset = [cast(Task, task) for task in made if task.scope == "asset"]
+        of_subject = [cast(SubjectTask, task) for task in made if task.scope == "subject"]
+        histories: dict[str, list[Subject]] = {}
         asking = _asking(run, part)
+        drafts = _Drafts(writer, asking)
         for subject in read_subjects(run, part):
             beat(subject.asset.item_key)
             writer.saw(Unit.ASSET)
             writer.used(Unit.ASSET)
-            for task in made:
-                for draft in task.draft(subject):
-                    if isinstance(draft, Refusal):
-                        writer.saw(Unit.DRAFT)
-                        writer.refuse(Unit.DRAFT, subject.asset.item_key, draft, locator=task.name)
-                    else:
-                        drafts.append(draft if asking is None else asking.ask(draft, subject))
-            if len(drafts) >= CHUNK_ROWS:
-                writer.write("drafts", to_table(drafts, DRAFTS))
-                drafts = []
-        writer.write("drafts", to_table(drafts, DRAFTS) if drafts else pa.Table.from_pylist([], schema=DRAFTS))
+            for task in of_asset:
+                drafts.take(task.name, task.draft(subject), [subject])
+            if of_subject and subject.asset.subject is not None:
+                histories.setdefault(subject.asset.subject, []).append(subject)
+        for history in histories.values():
+            beat(history[0].asset.item_key)
+            for together in of_subject:
+                drafts.take(together.name, together.draft(history), history)
+        drafts.close()
         if asking is not None:
             digests = SliceDigests()
             for table in asking.tables():
@@ -128,6 +135,37 @@ class DraftStage:
                 digests.add(table)
             writer.statistics = {"requests": digests.told()}
         return self.inputs(run, part)
+
+
+class _Drafts:
+    """Drafts on their way to their table, and what tasks refuse to the ledger."""
+
+    def __init__(self, writer: PartWriter, asking: Asking | None) -> None:
+        self._writer = writer
+        self._asking = asking
+        self._held: list[Draft] = []
+
+    def take(self, task: str, said: Iterable[Draft | Refusal], shown: Sequence[Subject]) -> None:
+        """What a task says of what it was shown; a refusal stands under the first of it."""
+        by_id = {subject.asset.asset_id: subject for subject in shown}
+        for draft in said:
+            if isinstance(draft, Refusal):
+                self._writer.saw(Unit.DRAFT)
+                self._writer.refuse(Unit.DRAFT, shown[0].asset.item_key, draft, locator=task)
+            else:
+                about = [by_id[asset_id] for asset_id in draft.asset_ids]
+                self._held.append(draft if self._asking is None else self._asking.ask(draft, about))
+        if len(self._held) >= CHUNK_ROWS:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is still held; a part without drafts has an empty table."""
+        self._write()
+
+    def _write(self) -> None:
+        empty = pa.Table.from_pylist([], schema=DRAFTS)
+        self._writer.write("drafts", to_table(self._held, DRAFTS) if self._held else empty)
+        self._held = []
 
 
 def _asking(run: Run, part: Part) -> Asking | None:

@@ -6,7 +6,7 @@ parts that no reader sees, which are aborted here, or by `gc` where the process 
 
 import contextlib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,8 +30,8 @@ REMOVED_AT_ONCE: Final = 1000
 """Keys that one request may remove."""
 
 
-def put_file(source: Path, target: UPath) -> None:
-    """Store a file of this machine as one object, in parts where it is large.
+def put_file(source: Path, target: UPath, metadata: Mapping[str, str] | None = None) -> None:
+    """Store a file of this machine as one object, in parts where it is large; `metadata` is kept with it.
 
     Raises:
         OSError: it was not stored; nothing is there but what was there before.
@@ -40,7 +40,8 @@ def put_file(source: Path, target: UPath) -> None:
     part = max(PART_BYTES, -(-size // MAX_PARTS))
     fs = filesystem(target)
     with store_errors(target):
-        fs.put_file(str(source), target.path, chunksize=part, max_concurrency=PARTS_AT_ONCE)
+        more = {} if metadata is None else {"Metadata": dict(metadata)}
+        fs.put_file(str(source), target.path, chunksize=part, max_concurrency=PARTS_AT_ONCE, **more)
 
 
 def put_tree(files: Iterable[tuple[str, Path]], target: UPath) -> None:

@@ -8,15 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import StoreError
-from curate.schema import TABLES
+from curate.schema import CATALOG_TABLES, TABLES
 from curate.store.part import OutputFile
 from curate.store.place import Place, is_remote, open_binary
 
-__all__ = ["ROW_GROUP_BYTES", "HashingFile", "TableFile", "iter_tables", "open_parquet", "read_table"]
+__all__ = ["DAMAGE", "ROW_GROUP_BYTES", "HashingFile", "TableFile", "iter_tables", "open_parquet", "read_table"]
 
 ROW_GROUP_BYTES: Final = 32 * 2**20
 """A row group closes when its rows reach this size in memory: far below the 128 MB that readers cope with, and a
 worker that streams images holds no more than this."""
+
+CATALOG_GROUP_BYTES: Final = 96 * 2**20
+"""For tables that are asked questions: some 130,000 rows of assets. Of smaller groups an engine reads more footer than
+rows (bench/work7_catalog.py); no engine that opens them uses the page index either, which would treble the footer."""
 
 IMAGE_GROUP_ROWS: Final = 100
 """About a hundred images a group keep a random access cheap (see performance.md, work 1)."""
@@ -94,6 +98,7 @@ class TableFile:
         self._pending_rows = 0
         self._writer = pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **_settings(schema))
         self._group_rows = IMAGE_GROUP_ROWS if _is_images(schema) else None
+        self._group_bytes = CATALOG_GROUP_BYTES if _is_of_catalog(schema) else ROW_GROUP_BYTES
 
     def write(self, table: pa.Table) -> None:
         """Add rows; they must be of the file's schema exactly."""
@@ -102,12 +107,12 @@ class TableFile:
         self._pending.append(table)
         self._pending_bytes += table.nbytes
         self._pending_rows += table.num_rows
-        if self._pending_bytes >= ROW_GROUP_BYTES or self._pending_rows >= (self._group_rows or self._pending_rows + 1):
+        if self._pending_bytes >= self._group_bytes or (self._group_rows and self._pending_rows >= self._group_rows):
             self._flush()
 
     def close(self) -> None:
         """Write what is pending and the footer."""
-        self._flush()
+        self._flush(last=True)
         self._writer.close()
 
     def abandon(self) -> None:
@@ -118,20 +123,29 @@ class TableFile:
         except (OSError, pa.ArrowException, ValueError):
             self._writer.is_open = False  # else it tries again, and complains, when it is collected
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
         if not self._pending:
             return
         table = pa.concat_tables(self._pending)
-        rows_a_group = max(1, int(table.num_rows * ROW_GROUP_BYTES / max(table.nbytes, 1)))
+        rows_a_group = max(1, int(table.num_rows * self._group_bytes / max(table.nbytes, 1)))
         if self._group_rows:
             rows_a_group = min(rows_a_group, self._group_rows)
-        self._writer.write_table(table, row_group_size=rows_a_group)
-        self.rows += table.num_rows
-        self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
+        waiting = 0 if last or not _is_of_catalog(self.schema) else table.num_rows % rows_a_group
+        ready = table.slice(0, table.num_rows - waiting)
+        self._writer.write_table(ready, row_group_size=rows_a_group)
+        self.rows += ready.num_rows
+        left = table.slice(ready.num_rows)
+        self._pending = [left] if waiting else []
+        self._pending_bytes, self._pending_rows = left.nbytes, left.num_rows
 
 
 def _is_images(schema: pa.Schema) -> bool:
     return bool(schema.equals(TABLES["images"]))
+
+
+def _is_of_catalog(schema: pa.Schema) -> bool:
+    """True for tables with columns that only the catalog has."""
+    return any(schema.equals(asked) for name, asked in CATALOG_TABLES.items() if asked != TABLES.get(name))
 
 
 def _settings(schema: pa.Schema) -> dict[str, Any]:
@@ -145,6 +159,8 @@ def _settings(schema: pa.Schema) -> dict[str, Any]:
         "write_page_index": True,
         "store_schema": True,
     }
+    if _is_of_catalog(schema):
+        settings |= {"write_page_index": False, "max_rows_per_page": 2**20}
     if plain:
         settings |= {"use_dictionary": False, "write_statistics": ["asset_id"]}
     return settings

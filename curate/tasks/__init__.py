@@ -1,4 +1,4 @@
-"""Tasks: one module per capability, each a pure function of one asset and its annotations."""
+"""Tasks: one module per capability, each a pure function of one asset, or one subject, and what is said of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import RecipeError
-from curate.tasks.base import Task, Vocabulary
+from curate.tasks.base import SubjectTask, Task, Vocabulary
 
 __all__ = ["BUILT_IN", "make_task", "task_class", "task_names"]
 
@@ -15,9 +15,11 @@ BUILT_IN: Mapping[str, str] = {
     "count": "curate.tasks.count:Count",
     "grounding": "curate.tasks.grounding:Grounding",
     "label_caption": "curate.tasks.label_caption:LabelCaption",
+    "multiple_choice": "curate.tasks.multiple_choice:MultipleChoice",
     "open_vqa": "curate.tasks.open_vqa:OpenVqa",
     "points": "curate.tasks.points:Points",
     "source_qa": "curate.tasks.source_qa:SourceQa",
+    "temporal": "curate.tasks.temporal:Temporal",
 }
 """Task: where its class stands. Plug-ins add theirs by the entry point group `curate.tasks`."""
 
@@ -27,19 +29,21 @@ def task_names() -> tuple[str, ...]:
     return plugins.names("curate.tasks", BUILT_IN)
 
 
-def task_class(name: str) -> type[Task]:
+def task_class(name: str) -> type[Task] | type[SubjectTask]:
     """The class of a task.
 
     Raises:
         RecipeError: no task is called so.
     """
-    found: type[Task] | None = plugins.class_named(name, "curate.tasks", BUILT_IN)
+    found: type[Task] | type[SubjectTask] | None = plugins.class_named(name, "curate.tasks", BUILT_IN)
     if found is None:
         raise RecipeError(f"no task is called {name!r}; known tasks: {', '.join(task_names())}")
     return found
 
 
-def make_task(name: str, options: Mapping[str, Any], vocabulary: Vocabulary, *, variants: int = 1) -> Task:
+def make_task(
+    name: str, options: Mapping[str, Any], vocabulary: Vocabulary, *, variants: int = 1
+) -> Task | SubjectTask:
     """A task with the settings of a recipe.
 
     Raises:

@@ -40,8 +40,8 @@ IMAGE_TOKEN = "<image>\n"  # noqa: S105
 _HASH_DIGITS = 16
 _IMAGE = re.compile(r"\bimage\b")
 _SLOT = re.compile(r"\{(\w+)\}")
-_FIXED = frozenset({"boxes", "points", "region", "form", "frame"})
-"""Slots that hold coordinates and their form: no rewriter ever sees or writes them."""
+_FIXED = frozenset({"boxes", "points", "region", "form", "frame", "options", "letter"})
+"""Slots that hold coordinates and their form, or the lines of a choice: no rewriter ever sees or writes them."""
 
 
 class Exchange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,23 +103,25 @@ class Said:
     zh: Mapping[str, str] = field(default_factory=dict)  # words that code fills into a Chinese rendering
 
 
-def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> Iterator[Draft]:
-    """The differently worded drafts of one question, at most `variants` of them."""
+def drafts(task: str, version: int, about: Asset | Sequence[Asset], said: Said, variants: int) -> Iterator[Draft]:
+    """The differently worded drafts of one question about an asset, or about several in order; at most `variants`."""
+    assets = [about] if isinstance(about, Asset) else list(about)
+    asset_ids = [asset.asset_id for asset in assets]
     annotation_ids = sorted(annotation.annotation_id for annotation in said.annotations)
-    key = (f"{task}:{said.aspect}", asset.asset_id, ",".join(annotation_ids))
+    key = (f"{task}:{said.aspect}", ",".join(asset_ids), ",".join(annotation_ids))
     exchange = load(task)[said.exchange]
     n_ask, n_tell = len(exchange.ask), len(exchange.tell)
     start = hash_of(*key, "wording")
     step = _stride(n_ask * n_tell)
     constraints = msgspec.json.encode(said.constraints, order="deterministic").decode()
-    thing = called(asset)
+    thing = called(assets[0])
     brief = msgspec.json.encode(_brief(exchange, said, thing), order="deterministic").decode()
     for variant in range(min(variants, n_ask * n_tell)):
         ask, tell = divmod((start + variant * step) % (n_ask * n_tell), n_tell)
         yield Draft(
             draft_id=identity(*key, variant),
-            source=asset.source,
-            asset_ids=[asset.asset_id],
+            source=assets[0].source,
+            asset_ids=asset_ids,
             annotation_ids=annotation_ids,
             task=task,
             variant=variant,
@@ -127,7 +129,7 @@ def drafts(task: str, version: int, asset: Asset, said: Said, variants: int) -> 
             language="en",
             origin=Origin.TEMPLATE,
             messages=[
-                Message("user", IMAGE_TOKEN + filled(exchange.ask[ask], said.words, thing)),
+                Message("user", IMAGE_TOKEN * len(assets) + filled(exchange.ask[ask], said.words, thing)),
                 Message("assistant", filled(exchange.tell[tell], said.words, thing)),
             ],
             constraints=constraints,

@@ -10,10 +10,10 @@ from curate.card import convert_strictly
 from curate.errors import RecipeError
 from curate.rows import Draft, Subject
 from curate.schema import Refusal
-from curate.tasks.base import Task, TaskOptions, Vocabulary
+from curate.tasks.base import SubjectTask, Task, TaskOptions, Vocabulary
 from curate.verify import Verifier
 
-__all__ = ["TaskContract"]
+__all__ = ["SubjectTaskContract", "TaskContract"]
 
 Drafted = list[tuple[Subject, list[Draft]]]
 
@@ -140,3 +140,93 @@ def _verify(drafted: Drafted, vocabulary: Vocabulary) -> None:
             refusal = verifier.verify(one, (subject.asset,), subject.annotations).refusal
             told = [message.content for message in one.messages]
             assert refusal is None, f"{refusal.reason if refusal else ''}: {told}"
+
+
+class SubjectTaskContract:
+    """Of a task of scope `subject`. Fixtures: `task`; `histories`, the assets of some subjects; `vocabulary`.
+
+    Among the histories should be one that gives nothing to say.
+    """
+
+    @pytest.fixture
+    def task(self) -> type[SubjectTask]:
+        """The class under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def histories(self) -> Sequence[Sequence[Subject]]:
+        """What is drafted about."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def vocabulary(self) -> Vocabulary:
+        """Label set -> its concepts, sorted."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def options(self) -> Mapping[str, object]:
+        """Settings of the task that are not the default."""
+        return {}
+
+    @pytest.fixture
+    def draft(
+        self, task: type[SubjectTask], vocabulary: Vocabulary, options: Mapping[str, object]
+    ) -> Callable[[Sequence[Subject]], list[Draft]]:
+        """The drafts about one history, each time by a task made anew."""
+        settings = convert_strictly({"variants": 3, **options}, task.Options, "contract", RecipeError)
+
+        def make(history: Sequence[Subject]) -> list[Draft]:
+            return [one for one in task(settings, vocabulary).draft(history) if isinstance(one, Draft)]
+
+        return make
+
+    def test_it_says_that_it_wants_subjects(self, task: type[SubjectTask]) -> None:
+        assert task.name
+        assert task.version >= 1
+        assert task.scope == "subject"
+        assert issubclass(task.Options, TaskOptions)
+
+    def test_of_some_it_speaks_and_of_some_it_does_not(
+        self, draft: Callable[[Sequence[Subject]], list[Draft]], histories: Sequence[Sequence[Subject]]
+    ) -> None:
+        assert {bool(draft(history)) for history in histories} == {True, False}
+
+    def test_the_order_of_a_history_makes_no_difference(
+        self, draft: Callable[[Sequence[Subject]], list[Draft]], histories: Sequence[Sequence[Subject]]
+    ) -> None:
+        for history in histories:
+            assert draft(list(reversed(history))) == draft(history)
+
+    def test_a_draft_names_its_assets_in_order_and_what_it_rests_on(
+        self,
+        task: type[SubjectTask],
+        draft: Callable[[Sequence[Subject]], list[Draft]],
+        histories: Sequence[Sequence[Subject]],
+    ) -> None:
+        names: Counter[str] = Counter()
+        for history in histories:
+            known = {one.asset.asset_id: {a.annotation_id for a in one.annotations} for one in history}
+            for one in draft(history):
+                names[one.draft_id] += 1
+                assert one.task == task.name
+                assert set(one.annotation_ids) <= set().union(*(known[asset_id] for asset_id in one.asset_ids))
+                assert len(set(one.asset_ids)) == len(one.asset_ids)
+                assert one.messages[0].content.startswith("<image>\n" * len(one.asset_ids))
+                assert sum(message.content.count("<image>") for message in one.messages) == len(one.asset_ids)
+        assert not [name for name, times in names.items() if times > 1], "two drafts have one draft_id"
+
+    def test_verification_passes_all_of_it(
+        self,
+        draft: Callable[[Sequence[Subject]], list[Draft]],
+        histories: Sequence[Sequence[Subject]],
+        vocabulary: Vocabulary,
+    ) -> None:
+        verifier = Verifier(vocabulary)
+        for history in histories:
+            by_id = {one.asset.asset_id: one for one in history}
+            for one in draft(history):
+                about = [by_id[asset_id] for asset_id in one.asset_ids]
+                annotations = tuple(annotation for subject in about for annotation in subject.annotations)
+                refusal = verifier.verify(one, tuple(subject.asset for subject in about), annotations).refusal
+                told = [message.content for message in one.messages]
+                assert refusal is None, f"{refusal.reason if refusal else ''}: {told}"

@@ -36,11 +36,17 @@ _POSITIONS = frozenset(
 )
 
 
+_MATTER = frozenset(map(place_key, ("blood", "cell")))
+"""Words for what things are made of rather than for a place."""
+_HALVES = {place_key("hemisphere"): place_key("brain"), place_key("lobe"): place_key("thyroid")}
+"""Halves of an organ that has one on each side: the organ."""
+
+
 class Anatomy(ReadingRule):
     """Places in the body come from concepts, attributes and what these imply; places in the picture from nothing."""
 
     name: ClassVar[str] = "anatomy"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where a place is named."""
@@ -55,7 +61,7 @@ class Anatomy(ReadingRule):
             if part is reading.question and reading.asked.get("attribute") == "anatomy":
                 continue  # the rule of negation judges what it suggests
             for key, denied in named:
-                if key in reading.facts.places:
+                if key in _MATTER or key in reading.facts.places or _is_sided_half(reading, part, key):
                     continue
                 if reading.ask == "attribute_is" and reading.yes is False and key in _places_named(reading.question):
                     continue  # `it is not the abdomen`, which the question suggests
@@ -66,6 +72,20 @@ class Anatomy(ReadingRule):
                 if part is reading.answer or not _may_be_asked(reading, key):
                     return no(Reason.ANATOMY, f"the text names the place {key!r}, which the annotations do not give")
         return None if applies else NOT_APPLICABLE
+
+
+def _is_sided_half(reading: Reading, part: Part, key: str) -> bool:
+    """True for one half of an organ that a source gives with a side: `in the left hemisphere`; the rule of laterality
+    judges the side."""
+    organ = _HALVES.get(key)
+    if organ is None or organ not in reading.facts.places or not any(reading.facts.sides.values()):
+        return False
+    sided = {place for place, _ in part.sides}
+    return all(
+        not sided.isdisjoint(range(mention.start - 2, mention.start))
+        for mention in part.situated
+        if mention.key(PLACE) == key
+    )
 
 
 def _places_named(part: Part) -> frozenset[str]:

@@ -16,6 +16,10 @@ from curate.verify.text import normal
 __all__ = ["AnswerInQuestion"]
 
 _HINT: Final = re.compile(r"\b(?:the )?(?:correct )?answer(?: is|:| =)|\bhint\b|提示[：:]|已知答案", re.IGNORECASE)
+_LETTER_GIVEN: Final = re.compile(
+    r"\b[Aa]nswer(?: is)?\s*[:：=]?\s*\W?[A-H]\b(?![.)])|答案(?:是|为)?\s*[:：]?\s*[A-H]\b"
+)
+"""The letter of an option, told as the answer."""
 _CHOICE: Final = re.compile(r"\bor\b|\bvs\b|\bversus\b|/|还是|或", re.IGNORECASE)
 _CLOSED: Final = re.compile(r"^\W*(?:yes|no|true|false|是|否|不是|没有|有|不)\b", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\d+")
@@ -30,12 +34,14 @@ class AnswerInQuestion(ReadingRule):
     """The answer, or the concept that it tells, does not stand in the question. Choices and yes-no are exempt."""
 
     name: ClassVar[str] = "answer_in_question"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to open questions; a statement that is repeated whole is refused in any."""
         question, answer = reading.question.normal, reading.answer.normal
         if reading.choice is not None:
+            if _LETTER_GIVEN.search(reading.prose[0]):
+                return no(Reason.ANSWER_IN_QUESTION, "the question gives the letter of the answer")
             return NOT_APPLICABLE
         if reading.verbatim:
             return self._verbatim(reading, question, answer)
@@ -45,7 +51,11 @@ class AnswerInQuestion(ReadingRule):
             return no(Reason.ANSWER_IN_QUESTION, "the answer stands in the question as a sentence")
         closed = reading.ask in ("presence", "attribute_is")
         offered = not _asserts(reading) and any(token.low == "or" for token in reading.question.tokens)
-        if not (closed and reading.chinese) and not offered and _stands_whole(reading.answer, reading.question):
+        if (
+            not (closed and (reading.chinese or reading.yes is not None))
+            and not offered
+            and _stands_whole(reading.answer, reading.question)
+        ):
             return no(Reason.ANSWER_IN_QUESTION, "the whole answer stands in the question")
         if reading.ask in ("presence", "attribute_is"):
             return self._closed(reading)
@@ -64,7 +74,9 @@ class AnswerInQuestion(ReadingRule):
     def _open(self, reading: Reading) -> Verdict:
         said = {c.mention.key(CONCEPT) for c in reading.answer.claims if c.state is not State.ABSENT}
         told = (reading.answer.concepts & reading.own_keys & said) - _described(reading)
-        closed = reading.yes is not None or (reading.chinese and is_closed_form(reading.prose[0]))
+        closed = reading.yes is not None or (
+            is_closed_form(reading.prose[0]) and (reading.chinese or _doubts_all(reading))
+        )
         if closed and reading.ask in ("class", "findings"):
             return None  # the rule of negation judges it
         told = told - reading.facts.grades.keys()  # of what is graded, the answer tells the grade
@@ -96,6 +108,12 @@ class AnswerInQuestion(ReadingRule):
         return None
 
 
+def _doubts_all(reading: Reading) -> bool:
+    """True where a question that yes or no would answer is about what is neither: `could this be a melanoma`."""
+    known = [reading.facts.state(key) for key in reading.question.concepts]
+    return State.UNCERTAIN in known and State.PRESENT not in known
+
+
 def _asserts(reading: Reading) -> bool:
     """True for a question of several sentences, one of which may say what is so."""
     return any(mark in reading.prose[0].strip().rstrip(".?!。？！ ") for mark in ".!;\n。！；")
@@ -103,7 +121,15 @@ def _asserts(reading: Reading) -> bool:
 
 def _offers(reading: Reading) -> bool:
     """True for a question that names what does not hold as well: `is it benign or malignant`."""
-    return any(reading.facts.state(key) is State.ABSENT for key in reading.question.concepts)
+    question = reading.question
+    if any(reading.facts.state(key) is State.ABSENT for key in question.concepts):
+        return True
+    return any(
+        token.low == "or"
+        and any(mention.end == place for mention, _ in question.keyed)
+        and any(mention.start - place in (1, 2) and key not in reading.own_keys for mention, key in question.keyed)
+        for place, token in enumerate(question.tokens)
+    )
 
 
 def _values(reading: Reading, name: str) -> list[str]:

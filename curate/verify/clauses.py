@@ -44,8 +44,26 @@ _WITHIN: Final = frozenset(
         "simply",
         "just",
         "thus",
+        "well",
+        "perhaps",
+        "then",
+        "now",
+        "always",
+        "often",
     }
 )
+_AS: Final = frozenset({"as", "being", "to", "be", "still"})
+_REPORTED: Final = frozenset(
+    {
+        "marked", "recorded", "labelled", "labeled", "flagged", "read", "given", "noted", "annotated", "reported",
+        "rated", "classed", "classified", "coded", "scored", "listed", "described", "registered", "entered", "tagged",
+        "documented", "stated", "judged", "considered", "deemed", "thought", "held", "believed", "assessed",
+        "regarded", "interpreted", "graded", "designated", "declared", "called", "taken", "set", "put", "down",
+        "categorised", "categorized", "logged", "ticked", "presented", "indicated", "treated", "counted", "viewed",
+    }
+)  # fmt: skip
+"""Verbs with which somebody reports a state: `A is marked as absent`."""
+_BEING: Final = frozenset({"is", "are", "was", "were", "be", "been", "being", "isn't", "aren't", "wasn't", "weren't"})
 _CONJUNCTIONS: Final = frozenset({"and", "or", "nor"})
 _SUBORDINATE: Final = frozenset(
     {"that", "which", "who", "whose", "where", "because", "since", "so", "thus", "therefore", "when"}
@@ -154,7 +172,11 @@ def _verb_groups(
             place += 1
             continue
         end, finite = place, False
-        while end < len(tokens) and end not in covered and _continues(tokens[end], end in governing):
+        while (
+            end < len(tokens)
+            and end not in covered
+            and (_continues(tokens[end], end in governing) or (end + 1 not in starts and _reports(tokens, end, place)))
+        ):
             finite = finite or tokens[end].low in words.auxiliaries or tokens[end].low in words.actives
             end += 1
         if place and tokens[place - 1].low == "to":
@@ -163,6 +185,18 @@ def _verb_groups(
             groups.append((place, end))
         place = max(end, place + 1)
     return groups
+
+
+def _reports(tokens: Sequence[Token], at: int, start: int) -> bool:
+    """True for a verb of reporting within a group, and for what joins the state to it: `is marked as absent`."""
+    if at == start:
+        return False
+    before = at - 1
+    while before > start and tokens[before].low.endswith("ly"):
+        before -= 1
+    if tokens[at].low in _REPORTED:
+        return tokens[before].low in _BEING
+    return tokens[at].low in _AS and tokens[before].low in _REPORTED
 
 
 def _continues(token: Token, governing: bool) -> bool:

@@ -2,16 +2,29 @@
 
 import functools
 import re
+from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["denies_listed", "denies_the_rest"]
+from curate.verify.text import Token
+
+__all__ = ["denies_listed", "denies_the_rest", "is_of_the_rest"]
 
 _SENTENCE: Final = re.compile(r"[.;!\n。；！]")
 _COLLECTIVE: Final = re.compile(
     r"\b(?:no|none of the|without|nor any|nor|or any) "
     r"(?:other|further|additional|remaining|rest of the|listed|labelled|labeled|named|mentioned)\b"
+    r"|\b(?:no|any|the) other (?:type|kind|form|sort|variety|class|compartment|instrument|tool|device)s?\b"
+    r".{0,40}\b(?:absent|negative|not|no)\b"
     r"|\bnone of (?:these|those|them"
     r"|the (?:other|above|findings|abnormalities|conditions|labels|listed|labelled|rest))\b"
+    r"|\bnothing (?:\w+ |of note )?(?:that is |which is )?(?:(?:on|from|in) (?:the|this) list|listed)\b"
+    r"|\b(?:no|zero) (?:\w+ ){0,2}(?:on|from|in|of) (?:the|this) list\b"
+    r"|\bnegative for (?:all|each|every one|any) (?:of )?(?:the |these |those )?"
+    r"(?:other|remaining|listed|labelled|labeled|named|mentioned)\b"
+    r"|\b(?:every|each|all) (?:of the )?(?:items?|labels?|findings?|entry|entries|abnormalit(?:y|ies)|conditions?) "
+    r"(?:on|of|in|from) the list\b.{0,20}\b(?:absent|negative)\b"
+    r"|\bothers (?:are|is) (?:not|absent)\b"
+    r"|\band (?:there (?:is|are) )?(?:no|none of the) others\b(?=\s*[,.;]|\s*$)"
     r"|\b(?:everything|anything|all) (?:else|the (?:other|rest|remaining)|other|others|remaining)\b.{0,60}"
     r"\b(?:absent|negative|normal|unremarkable)\b"
     r"|\bnothing (?:else|further|more)\b|\botherwise (?:normal|negative|unremarkable|clear|no)\b"
@@ -24,8 +37,20 @@ _COLLECTIVE: Final = re.compile(
 """Statements about all findings that a text does not name."""
 
 
-_LISTED: Final = re.compile(r"\b(?:these|those|them|the above|listed|labelled|labeled|named|mentioned)\b")
+_LISTED: Final = re.compile(r"\b(?:these|those|them|the above|listed|list|labelled|labeled|named|mentioned)\b")
 """Words that limit such a statement to what a source has been asked about."""
+
+
+_OTHERS: Final = frozenset({"other", "further", "additional", "remaining"})
+_SORTS: Final = frozenset({"type", "kind", "form", "sort", "variety", "class", "pattern", "sign", "evidence"})
+
+
+def is_of_the_rest(tokens: Sequence[Token], start: int) -> bool:
+    """True for a word at a place that stands for what is not named: `no other hemorrhage`, `other types of bleed`."""
+    at = start - 1
+    while at >= 0 and (tokens[at].low == "of" or tokens[at].low.rstrip("s") in _SORTS):
+        at -= 1
+    return at >= 0 and tokens[at].low in _OTHERS
 
 
 @functools.lru_cache(maxsize=8192)

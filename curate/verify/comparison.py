@@ -16,6 +16,8 @@ __all__ = ["Comparison"]
 _KINDS: Final = ("new", "gone", "same", "more", "less", "compared")
 _NEAR: Final = 5
 """A value is of the image that is named at most so many tokens behind it."""
+_OF_TISSUE: Final = ("plastic", "atory", "itic", "otic", "tic", "ative", "ous", "oid", "ular", "ural")
+"""Endings of adjectives that say of what kind a change of tissue is."""
 _CHANGED: Final = stem("changed")
 _KINDS_SET: Final = frozenset(_KINDS)
 _CHANGE: Final = {
@@ -28,14 +30,15 @@ class Comparison(ReadingRule):
     """`New`, `resolved`, `unchanged`, `increased`: only of two images of one patient, and as their annotations say."""
 
     name: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text compares, or was asked to."""
         if reading.verbatim:
             return NOT_APPLICABLE
         told = any(
-            not _KINDS_SET.isdisjoint(part.cues) and any(map(part.cued, _KINDS))
+            not _KINDS_SET.isdisjoint(part.cues)
+            and any(not _is_kind_of_change(part, span) for kind in _KINDS for span in part.cued(kind))
             for part in (reading.question, reading.answer)
         )
         if not told and reading.ask != "compare":
@@ -45,6 +48,17 @@ class Comparison(ReadingRule):
         if reading.ask != "compare":
             return no(Reason.COMPARISON, "the text compares, nothing asks for it")
         return _compared(reading)
+
+
+def _is_kind_of_change(part: Part, span: tuple[int, int]) -> bool:
+    """True for a change of tissue, not of time: `any neoplastic change`."""
+    start, end = span
+    return (
+        end - start == 1
+        and start > 0
+        and part.tokens[start].low in ("change", "changes")
+        and part.tokens[start - 1].low.endswith(_OF_TISSUE)
+    )
 
 
 def _compared(reading: Reading) -> Verdict:
@@ -127,6 +141,8 @@ def _holds(reading: Reading, part: Part, kind: str, key: str, right: tuple[State
     )
     if kind == "new" and denied:
         return right != _CHANGE["new"]
+    if kind == "gone" and _negated_here(part, kind):
+        return right == (State.PRESENT, State.PRESENT)
     if kind in _CHANGE:
         return right == _CHANGE[kind]
     if kind == "same":
@@ -140,7 +156,6 @@ def _holds(reading: Reading, part: Part, kind: str, key: str, right: tuple[State
 def _denied_here(part: Part, kind: str, key: str) -> bool:
     """True where the clause that tells a change denies it: `no new effusion`; another may say what there was before."""
     clauses = {part.clause_of(start) for start, _ in part.cued(kind)}
-    negations = [span for group in ("before", "around") for span in part.cued(group)]
     if any(
         claim.state is State.ABSENT
         and claim.mention.key(CONCEPT) == key
@@ -148,6 +163,13 @@ def _denied_here(part: Part, kind: str, key: str) -> bool:
         for claim in part.claims
     ):
         return True
+    return _negated_here(part, kind)
+
+
+def _negated_here(part: Part, kind: str) -> bool:
+    """True where the clause that tells a change holds a denial beside it: `has not cleared`."""
+    clauses = {part.clause_of(start) for start, _ in part.cued(kind)}
+    negations = [span for group in ("before", "around") for span in part.cued(group)]
     taken = {place for start, end in part.cued(kind) for place in range(start, end)}
     return any(part.clause_of(start) in clauses and start not in taken for start, _ in negations)
 
@@ -191,6 +213,25 @@ def _out_of_order(reading: Reading, key: str) -> bool:
             if m.key == key and reading.facts.annotations[m.annotation_id].asset_id == of_image
         ]
         if measures and not any(measured_as(part, quantity, measure) for measure in measures):
+            return True
+    return _bare_out_of_order(reading, key)
+
+
+def _bare_out_of_order(reading: Reading, key: str) -> bool:
+    """The same of values without a unit: a ratio."""
+    part = reading.answer
+    quantities = {quantity.place for quantity in part.quantities}
+    for place, number in part.numbers:
+        image = {"from": 0, "to": 1}.get(part.tokens[place - 1].low if place else "")
+        if place in quantities or image is None or len(reading.facts.assets) != 2:
+            continue
+        of_image = reading.facts.assets[image].asset_id
+        values = {
+            measure.value
+            for measure in reading.facts.measures
+            if measure.key == key and reading.facts.annotations[measure.annotation_id].asset_id == of_image
+        }
+        if values and number not in values:
             return True
     return False
 

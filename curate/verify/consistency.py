@@ -80,14 +80,14 @@ class Consistency(ReadingRule):
     """No remains of a prompt, no talk about the task, no broken end, no yes and no of one thing."""
 
     name: ClassVar[str] = "consistency"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to what a model wrote."""
         if reading.verbatim:
             return NOT_APPLICABLE
         for part, text in zip((reading.question, reading.answer), reading.prose, strict=True):
-            if any(part is reading.answer or not _is_task(part, start) for start, _ in part.cued("meta")):
+            if any(not _is_of_labels(part, span, asked=part is reading.question) for span in part.cued("meta")):
                 return no(Reason.CONSISTENCY, "the text speaks of the task in place of the image")
             if _has_remains(part.text if reading.choice else text) or (
                 reading.choice and part is reading.answer and _PAGE.search(text)
@@ -111,9 +111,13 @@ def _has_remains(text: str) -> bool:
     return _REMAINS.search(text) is not None
 
 
-def _is_task(part: Part, place: int) -> bool:
-    """True for a word with which a question may speak of what is marked: `how many nodules are annotated`."""
-    return part.tokens[place].low.startswith("annotat") or part.tokens[place].low in ("caption", "draft")
+def _is_of_labels(part: Part, span: tuple[int, int], *, asked: bool) -> bool:
+    """True for words with which a question may speak of what is marked: `how many nodules are annotated`, `what do the
+    labels say`."""
+    words = [token.low for token in part.tokens[span[0] : span[1]]]
+    if not asked:
+        return False
+    return words[0].startswith("annotat") or words[0] in ("caption", "draft") or words[-2:] in (["labels", "say"],)
 
 
 def _is_broken(part: Part, text: str) -> bool:
@@ -126,6 +130,8 @@ def _is_broken(part: Part, text: str) -> bool:
     return len(stripped.split()) >= _LONG or any(token.raw == "." for token in part.tokens)
 
 
+_EMPTY_PREDICATE: Final = re.compile(r"(?:明确为|诊断为|表现为|定为|判为|归为|评为)\s*[，。；]")
+"""Verbs whose object is missing."""
 _OPEN_ENDS: Final = ("可见", "未见", "见有", "为", "是", "显示", "提示", "位于", "伴有", "伴", "未", "示")
 """Words with which no Chinese statement of several parts ends."""
 
@@ -134,6 +140,8 @@ def _breaks_off_in_chinese(reading: Reading) -> bool:
     stripped = reading.prose[1].rstrip()
     if reading.answer.lists and reading.answer.text.rstrip("。. \n").endswith("]"):
         return False
+    if _EMPTY_PREDICATE.search(stripped):
+        return True
     if stripped.endswith(_OPEN_ENDS) and "，" in stripped:
         return True
     if stripped.endswith(("，", "、", "（", ",", "的", "和", "及", "与", "或")):

@@ -1,6 +1,6 @@
 """Counts, zeros, "all" and "only" rest on exhaustive or complete sets, and are right."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from curate.schema import Reason, State
@@ -8,6 +8,7 @@ from curate.verify.base import NOT_APPLICABLE
 from curate.verify.collective import denies_the_rest
 from curate.verify.counting import kinds_asked, total_of
 from curate.verify.lexicon import CONCEPT
+from curate.verify.naming import covers
 from curate.verify.reading import Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -20,7 +21,7 @@ class Counts(ReadingRule):
     """Each number in front of a concept is how many there are; each total is their sum; what is all is all."""
 
     name: ClassVar[str] = "counts"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to counting questions, and where the text says all, every, each, both or only."""
@@ -81,9 +82,11 @@ class Counts(ReadingRule):
         total_told = State.ABSENT in {*reading.answer.bare, *reading.answer.stray, *reading.answer.ellipses}
         if total is None and total_told:
             told.append(kinds[0])
-        for key, number in reading.answer.counted:
+        for key, number in _counted(reading, total, right):
             if key is None and total is None:
                 key = kinds[0]  # noqa: PLW2901
+            if key is not None and key not in right and total is not None and covers(key, set(kinds)):
+                key = None  # noqa: PLW2901  # `two nodules: a solid one and a ground-glass one`
             if key is None:
                 total_told = True
                 if number != total:
@@ -96,9 +99,48 @@ class Counts(ReadingRule):
                 return no(Reason.COUNT, f"the text counts {key!r} twice")
         if (total is None and not told) or (total is not None and not total_told):
             return no(Reason.COUNT, "the answer gives no number")
-        if total is not None and told and sorted(told) != sorted(set(kinds)):
+        untold = set(kinds) - set(told)
+        zeros = any(number == 0 for _, number in reading.answer.counted)
+        if total is not None and told and (not set(told) <= set(kinds) or any(right[key] or zeros for key in untold)):
             return no(Reason.COUNT, "the answer does not count each kind once")
         return None
+
+
+def _single(reading: Reading) -> list[str]:
+    """What an answer tells one of by its article: `two red cells and a white cell`."""
+    tokens = reading.answer.tokens
+    return [
+        key for mention, key in reading.answer.keyed if mention.start and tokens[mention.start - 1].low in ("a", "an")
+    ]
+
+
+def _counted(
+    reading: Reading, total: int | None, right: Mapping[str, int | None]
+) -> Iterator[tuple[str | None, float]]:
+    """The numbers of an answer, with those that it tells by `both` and by an article."""
+    counted = reading.answer.counted
+    yield from counted
+    if total is None and not counted and _is_pair(reading):
+        yield None, 2.0
+    if total is not None:
+        yield from ((key, 2.0) for key in _of_both(reading))
+        yield from ((key, 1.0) for key in _single(reading) if (key, 1.0) not in counted and right.get(key) == 1)
+
+
+def _of_both(reading: Reading) -> list[str]:
+    """What an answer says both to be: `two nodules, and both are solid`."""
+    tokens = reading.answer.tokens
+    return [
+        key
+        for mention, key in reading.answer.keyed
+        if [token.low for token in tokens[max(0, mention.start - 2) : mention.start]]
+        in (["both", "are"], ["both", "were"])
+    ]
+
+
+def _is_pair(reading: Reading) -> bool:
+    """True where an answer counts two without a number: `both are solid`."""
+    return not reading.chinese and any(token.low == "both" for token in reading.answer.tokens)
 
 
 def _is_of_the_rest(reading: Reading) -> bool:

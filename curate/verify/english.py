@@ -14,6 +14,7 @@ from curate.verify.clauses import Clauses, clauses_of
 from curate.verify.common_words import known_stems, measuring_stems, severe_words, telling_adverbs
 from curate.verify.compounds import composed
 from curate.verify.cue_words import POLARITY, cues, find_cues
+from curate.verify.ellipsis import with_left_out
 from curate.verify.lexicon import CONCEPT, PLACE, Index, Meaning, Mention, contents, general_index, mentions, predicates
 from curate.verify.numerals import counted_in, numbers_in, quantities_in, spaced
 from curate.verify.part import SIDES, Part, Size
@@ -43,6 +44,15 @@ _SAID_NO: Final = re.compile(
     re.IGNORECASE,
 )
 """Other ways to say yes and no at the beginning of an answer."""
+_ECHOES: Final = {
+    True: re.compile(r"(?:that|it|this)(?: is|'s) (?:correct|right|true|so|the case)\s*[,.;:–—-]+\s*", re.IGNORECASE),
+    False: re.compile(
+        r"(?:that|it|this)(?: is|'s| would be) "
+        r"(?:not (?:correct|right|true|so|the case)|wrong|incorrect|false|mistaken)\s*[,.;:–—-]+\s*",
+        re.IGNORECASE,
+    ),
+}
+"""What says yes or no once more."""
 _BARE_YES: Final = re.compile(r"\s*yes\b\s*", re.IGNORECASE)
 _SIZE: Final = re.compile(
     r"(?P<w>\d+) (?:pixels )?wide and (?P<h>\d+) (?:pixels )?high|(?P<w2>\d+) ?[x×] ?(?P<h2>\d+)(?= (?:pixels?|image))"
@@ -73,7 +83,9 @@ def opening(text: str) -> tuple[bool | None, int]:
             if (other := pattern.match(text)) is not None:
                 return said, other.end()
         return None, 0
-    return found[0].strip().split()[0].strip(",.;:!–—-").lower() in _YES, found.end()
+    said = found[0].strip().split()[0].strip(",.;:!–—-").lower() in _YES
+    echo = _ECHOES[said].match(text, found.end())
+    return said, found.end() if echo is None else echo.end()
 
 
 @functools.lru_cache(maxsize=16384)
@@ -83,6 +95,7 @@ def words(text: str, indexes: tuple[Index, ...]) -> Part:
     spread = spaced(text)
     tokens = tokenise(spread)
     named = _with_shared_heads(tokens, mentions(tokens, indexes), indexes)
+    named = with_left_out(tokens, named, indexes)
     turned = _with_turned_names(tokens, named, indexes)
     spent = frozenset(at for mention in named for at in range(mention.start, mention.end))
     spoken_of = [(mention.end, key) for mention in named if (key := mention.key(PLACE)) is not None]
@@ -205,6 +218,8 @@ def _sides(tokens: Sequence[Token], covered: frozenset[int], found: Sequence[Men
         word = _EYES.get(token.raw, token.low)
         if word == "both":
             following = tokens[place + 1 : place + 3]
+            if following and following[0].low in _PLAIN_SIDES:
+                continue  # `a stone and a cyst, both right-sided`
             if any(t.low.startswith("side") for t in following) or paired & {place + 1, place + 2}:
                 word = "bilateral"
         elif word == "either" and any(t.low in ("side", "sides") for t in tokens[place + 1 : place + 2]):
@@ -231,7 +246,8 @@ def _with_turned_names(
             continue
         head = tuple(token.stem for token in tokens[mention.start : mention.end])
         for words in {tuple((behind.key(PLACE) or "").split(" ")), (tokens[behind.start].stem,)}:
-            every = (index.meaning_of((*words, *head)) for index in (*reversed(indexes), general_index()))
+            names = ((*words, *head), (*head[:-1], *words, head[-1]))
+            every = (index.meaning_of(name) for index in (*reversed(indexes), general_index()) for name in names)
             meaning = next((m for m in every if m is not None and m.kind == CONCEPT), None)
             if meaning is not None:
                 result[result.index(mention)] = Mention(mention.start, mention.end, (meaning,))
@@ -314,7 +330,8 @@ def _subject(tokens: Sequence[Token], found: Sequence[Mention], place: int) -> M
     between = tokens[before[-1].end : place]
     words = cues()
     if not between or any(
-        token.low not in words.auxiliaries
+        token.raw != ":"
+        and token.low not in words.auxiliaries
         and token.low not in words.actives
         and token.low not in ("not", "never", "size", "also")
         and not token.low.endswith("ly")
@@ -340,6 +357,9 @@ def _of_two(place: int, tokens: Sequence[Token], sides: Sequence[tuple[int, str]
         tokens[place + 1].stem in _LISTED or tokens[place + 1].low in ("of", "are", "were")
     ):
         return True  # the two that are named
+    after = tokens[place + 1 : place + 4]
+    if after and after[0].low in ("on", "in") and any(token.low in _PLAIN_SIDES for token in after):
+        return True  # `hydronephrosis and a stone, both on the right`
     if any(at == place for at, _ in sides) or any(t.stem in IMAGE_STEMS for t in tokens[place + 1 : place + 3]):
         return True
     for token in tokens[place + 1 :]:

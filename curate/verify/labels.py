@@ -7,7 +7,7 @@ from curate.rows import Annotation
 from curate.schema import Kind, Origin, Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.bodily import places_within
-from curate.verify.collective import denies_listed
+from curate.verify.collective import denies_listed, is_of_the_rest
 from curate.verify.common_words import plain_stems
 from curate.verify.facts import GEOMETRY, LABELS
 from curate.verify.lexicon import (
@@ -15,16 +15,14 @@ from curate.verify.lexicon import (
     CONCEPT,
     PLACE,
     VALUE,
-    Meaning,
     Mention,
-    anatomy,
-    attribute_key,
     concept_key,
     place_key,
 )
 from curate.verify.naming import (
     GENERIC,
     NAMED_BY_ANSWER,
+    ROMAN,
     asked_keys,
     covers,
     denies_the_rest,
@@ -33,11 +31,13 @@ from curate.verify.naming import (
     is_known,
     is_open,
     is_presupposed,
+    is_queried,
     keeps_to,
     names_no_other,
     set_keys,
     tells_true_class,
 )
+from curate.verify.pictured import implies_modality, is_of_shown, places_implied
 from curate.verify.reading import Claim, Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.strange import strange_words
@@ -48,14 +48,15 @@ __all__ = ["Labels"]
 _TOLD_IN_ANSWER = frozenset({"caption", "class", "findings", "identify"})
 _ANSWER_KEEPS_TO_IT = frozenset({"presence", "locate", "count", "point", "measure", "compare"})
 
-_ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8}
+_OBJECTS = frozenset({"cells", "objects", "items", "things", "structures", "restorations", "lesions", "elements"})
+"""Words with which a question counts several kinds at once."""
 
 
 class Labels(ReadingRule):
     """Nothing invented, nothing left out."""
 
     name: ClassVar[str] = "labels"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to renderings, not to what a person wrote."""
@@ -75,7 +76,12 @@ class Labels(ReadingRule):
         asked = asked_keys(reading)
         named = reading.question.named
         told = reading.answer.named
-        if reading.topic == "count_total" and named.isdisjoint(asked) and told.issuperset(asked):
+        if (
+            reading.topic == "count_total"
+            and told.issuperset(asked)
+            and len(named.intersection(asked)) <= 1
+            and (named.isdisjoint(asked) or any(token.low in _OBJECTS for token in reading.question.tokens))
+        ):
             asked = ()  # `how many cells are there`, which the answer counts by their kinds
         for key in () if reading.choice is not None else asked:
             if (
@@ -128,12 +134,16 @@ class Labels(ReadingRule):
             places >= within for part in parts if (within := places_within(part))
         ):
             told.add("anatomy")
-        if places_within(reading.answer.text) & set(map(place_key, parts)) or _is_implied(meanings, parts):
+        if places_within(reading.answer.text) & set(map(place_key, parts)) or not places_implied(meanings).isdisjoint(
+            map(place_key, parts)
+        ):
             told.add("anatomy")
         wanted = reading.asked.get("attributes", ()) if reading.ask == "caption" else ()
         if reading.ask == "attribute":
             wanted = (reading.asked.get("attribute"),)
         told |= {str(name) for name in wanted if _tells_value(reading, str(name))}
+        if implies_modality(reading):
+            told.add("modality")
         for name in wanted:
             if name != "laterality" and name not in told:
                 return no(Reason.LABEL_MISSING, f"the answer does not give the {name} of the image")
@@ -154,10 +164,13 @@ class Labels(ReadingRule):
                     continue
                 if part is reading.question and is_open(reading) and not is_definite(mention, part):
                     continue  # what an open question mentions it does not say to be there
-                if is_presupposed(mention, key, part, reading):
+                if is_presupposed(mention, key, part, reading) or (
+                    part is reading.question and is_queried(mention, key, reading)
+                ):
                     continue
                 denied = any(c.mention is mention and c.state is State.ABSENT for c in part.claims)
-                if denied and key in GENERIC and denies_the_rest(reading):
+                rest = is_of_the_rest(part.tokens, mention.start)
+                if denied and (key in GENERIC or rest) and denies_the_rest(reading):
                     continue
                 if not is_known(reading, key):
                     return no(Reason.LABEL_INVENTED, f"the text names {key!r}, of which the annotations say nothing")
@@ -199,6 +212,8 @@ class Labels(ReadingRule):
                 Reason.LABEL_INVENTED, "the text denies all that it does not name, and silence means nothing here"
             )
         named = reading.answer.named
+        spoken = {key for mention, key in reading.answer.keyed if is_of_the_rest(reading.answer.tokens, mention.start)}
+        keys |= {key for key in facts.states if any(covers(each, {key}) for each in spoken)}
         if any(key not in named and facts.state(key) is not State.ABSENT for key in keys):
             return no(Reason.LABEL_INVENTED, "the text denies all that it does not name, the annotations do not")
         return None
@@ -247,18 +262,6 @@ def _required(reading: Reading) -> set[str]:
     return required
 
 
-def _is_implied(meanings: Sequence[Meaning], parts: set[str]) -> bool:
-    """True where the name of the modality says what it shows: a mammogram shows a breast."""
-    said = {meaning.key for meaning in meanings if meaning.kind == ATTRIBUTE and meaning.of == "modality"}
-    shown = {
-        place_key(place)
-        for kind, places in anatomy().modality.items()
-        if attribute_key("modality", kind) in said
-        for place in places
-    }
-    return not shown.isdisjoint(map(place_key, parts))
-
-
 def _is_told_otherwise(reading: Reading, key: str, told: frozenset[str]) -> bool:
     """True for a value, a kind of the same thing (`benign lesion` for `breast lesion`), `no tumor` by a denial."""
     if any(m.kind == VALUE and m.of == key for mention in reading.answer.mentions for m in mention.meanings):
@@ -268,11 +271,11 @@ def _is_told_otherwise(reading: Reading, key: str, told: frozenset[str]) -> bool
         return True
     if not key.startswith("no "):
         return False
-    absent = concept_key(key.removeprefix("no "))
+    absent = key.removeprefix("no ")
     return any(
         claim.state is State.ABSENT and (spoken == absent or covers(absent, {spoken}) or spoken.endswith(f" {absent}"))
         for claim in reading.answer.claims
-        if (spoken := claim.mention.key(CONCEPT)) is not None
+        for spoken in (m.key for m in claim.mention.meanings if m.kind == CONCEPT)
     )
 
 
@@ -316,7 +319,7 @@ def _tells_grade(answer: Part, annotation: Annotation) -> bool:
     if annotation.value is None:
         return False
     numbers = {float(token.raw) for token in answer.tokens if token.kind == NUMBER} | {n for _, n in answer.numbers}
-    numbers |= {float(_ROMAN[token.raw]) for token in answer.tokens if token.raw in _ROMAN}
+    numbers |= {float(ROMAN[token.raw]) for token in answer.tokens if token.raw in ROMAN}
     if annotation.value in numbers:
         return True
     denied = any(claim.state is State.ABSENT and claim.mention.key(CONCEPT) == key for claim in answer.claims)
@@ -330,5 +333,8 @@ def _is_about(claim: Claim, attribute: object) -> bool:
 def _holds(claim: Claim, reading: Reading) -> bool:
     """True unless a claim about the image's attributes is wrong."""
     meanings = [meaning for meaning in claim.mention.meanings if meaning.kind == ATTRIBUTE]
-    true = any(meaning.key in reading.facts.attributes.get(meaning.of, ()) for meaning in meanings)
+    true = any(
+        meaning.key in reading.facts.attributes.get(meaning.of, ()) or is_of_shown(meaning, reading)
+        for meaning in meanings
+    )
     return true == (claim.state is not State.ABSENT)

@@ -9,6 +9,7 @@ from curate.verify.base import NOT_APPLICABLE
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import WORD
+from curate.verify.units import unit_of
 
 __all__ = ["Language"]
 
@@ -187,6 +188,7 @@ class Language(ReadingRule):
     """Script and function words are those of the language of the draft, in each of its sentences."""
 
     name: ClassVar[str] = "language"
+    version: ClassVar[int] = 2
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to drafts in English and Chinese."""
@@ -218,7 +220,7 @@ def _chinese_problem(part: Part, text: str) -> str:
 
     if chinese.traditional(text):
         return "the text is in traditional characters"
-    latin = [word for word in _LATIN.findall(text) if len(word) > 1]
+    latin = [word for word in _LATIN.findall(text) if len(word) > 1 and unit_of(word.lower()) is None]
     han = len(_HAN.findall(text))
     if latin and not han and not _all_covered(part):
         return "a Chinese text without Chinese characters"

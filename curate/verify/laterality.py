@@ -21,7 +21,7 @@ class Laterality(ReadingRule):
     """Each side in the text is that of the concept beside it, or of the image."""
 
     name: ClassVar[str] = "laterality"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text names a side or has to."""

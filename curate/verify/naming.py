@@ -12,6 +12,7 @@ from curate.verify.text import stem
 __all__ = [
     "GENERIC",
     "NAMED_BY_ANSWER",
+    "ROMAN",
     "SCALES",
     "asked_keys",
     "covers",
@@ -21,6 +22,7 @@ __all__ = [
     "is_known",
     "is_open",
     "is_presupposed",
+    "is_queried",
     "keeps_to",
     "names_no_other",
     "set_keys",
@@ -61,6 +63,7 @@ SCALES = frozenset(
         ),
     )
 )
+ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8}
 _BEARERS = frozenset(map(concept_key, ("lesion", "nodule", "mass", "tumor", "growth", "abnormality")))
 """Words for what a source may describe without naming it."""
 
@@ -140,7 +143,7 @@ def says_no(reading: Reading) -> bool:
 
 def is_askable(key: str, asked: set[str], reading: Reading) -> bool:
     """True for a general word in a question, which may be answered by a special one or by a denial."""
-    if is_generic(key) and (not asked or covers(key, asked)):
+    if (is_generic(key) or key.rpartition(" ")[2] in _BEARERS) and (not asked or covers(key, asked)):
         return True
     return not broader().get(key, frozenset()).isdisjoint(reading.facts.states)
 
@@ -152,9 +155,35 @@ def is_open(reading: Reading) -> bool:
     return reading.ask in ("findings", "class") and "?" in reading.prose[0]
 
 
+_INDEFINITE = frozenset({"a", "an", "any", "some", "evidence", "sign", "signs", "of"})
+_QUERYING = frozenset(
+    {"this", "that", "it", "there", "these", "be", "or", "have", "show", "suggest", "indicate", "reveal", "represent",
+     "mean", "contain", "demonstrate"}
+)  # fmt: skip
+"""Words behind which a question asks whether something is there."""
+_ASKING_VERBS = frozenset({"is", "are", "was", "were", "isn't", "aren't"})
+
+
 def is_definite(mention: Mention, part: Part) -> bool:
-    before = part.tokens[mention.start - 1].low if mention.start else ""
-    return before in ("the", "this", "that", "these", "those")
+    before = [token.low for token in part.tokens[max(0, mention.start - 2) : mention.start]]
+    if before[:1] and before[0] in _ASKING_VERBS and before[-1] in ("this", "that", "these", "those"):
+        return False  # `is this cholecystitis`
+    return before[-1:] != [] and before[-1] in ("the", "this", "that", "these", "those")
+
+
+def is_queried(mention: Mention, key: str, reading: Reading) -> bool:
+    """True for a finding that a question mentions beside what it asks after, and that its source cannot name: `is there
+    pneumonia or another consolidation`. The answer has to name what was asked."""
+    part = reading.question
+    if reading.chinese or reading.facts.names(key) or not part.text.rstrip().endswith("?"):
+        return False
+    told = {*asked_keys(reading)}
+    if not told or not told <= reading.answer.concepts or not told <= part.concepts:
+        return False
+    at = mention.start - 1
+    while at >= 0 and part.tokens[at].low in _INDEFINITE:
+        at -= 1
+    return at >= 0 and part.tokens[at].low in _QUERYING
 
 
 def is_presupposed(mention: Mention, key: str, part: Part, reading: Reading) -> bool:
@@ -166,6 +195,10 @@ def is_presupposed(mention: Mention, key: str, part: Part, reading: Reading) -> 
     words = set(map(root, said))
     if key in _RESTED and denied_as_rest(reading.prose[1]) and part is reading.answer:
         return True  # what is said of all that is not named is judged as that
+    if reading.topic == "grade" and key in SCALES:
+        return True
+    if reading.topic == "measure" and words <= {root(word) for name in asked_names(reading) for word in name.split()}:
+        return True
     if reading.topic == "grade" and not SCALES.isdisjoint(key.split(" ")):
         named = concept_key(str(reading.asked.get("concept"))).split(" ")
         if part is reading.question or key in reading.question.concepts or not set(named).isdisjoint(key.split(" ")):

@@ -3,11 +3,12 @@
 Cues and their scope follow NegEx and ConText, see `lexicons/cues.yaml`; two cues over one concept cancel out.
 """
 
+import re
 from typing import ClassVar
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.collective import denies_the_rest
+from curate.verify.collective import denies_the_rest, is_of_the_rest
 from curate.verify.common_words import plain_stems
 from curate.verify.lexicon import ATTRIBUTE, CONCEPT, PLACE, VALUE, concept_key, place_key
 from curate.verify.reading import Claim, Part, Reading, is_closed_form
@@ -23,7 +24,9 @@ _ABSENCE = frozenset(
      "devoid of", "lack of", "eliminated", "negative", "lacking"}
 )  # fmt: skip
 """Cues with which a question asks whether something is absent, and whose yes says that it is."""
+_EXCLUDING = frozenset({"exclude", "excluded", "rule", "ruled", "eliminated"})
 _SOUND = frozenset({"intact", "normal", "clear", "healthy", "unremarkable"})
+_SOUND_CLASSES = tuple(map(concept_key, ("normal", "healthy", "no finding")))
 _AMBIGUOUS = frozenset(
     {"no", "not", "isn't", "aren't", "doesn't", "don't", "never", "none", "nothing", "wasn't", "weren't", "hasn't"}
 )
@@ -32,6 +35,14 @@ _NEAR = 4
 _EXISTING = frozenset({"there", "shows", "show", "has", "have", "with", "demonstrates", "reveals"})
 """Words at most so many tokens before a finding that say that it is there."""
 _FLIPPED = {State.PRESENT: State.ABSENT, State.ABSENT: State.PRESENT}
+_OF_THE_CLAIM = re.compile(
+    r"\s*(?:(?:yes|no)[,.;:]?\s+)?(?:that|it|this)(?: is|'s) (?:not )?"
+    r"(?:true|correct|right|so|the case|wrong|false|incorrect)\b",
+    re.IGNORECASE,
+)
+"""Beginnings of an answer that judge what its question puts forward, not what is asked about."""
+_VERDICTS = {"positive": State.PRESENT, "negative": State.ABSENT}
+"""Answers of one word that are neither yes nor no."""
 _UNSURE = (State.UNCERTAIN, State.NOT_STATED)
 
 
@@ -39,7 +50,7 @@ class Negation(ReadingRule):
     """Polarity agrees with the annotations."""
 
     name: ClassVar[str] = "negation"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text makes a claim about a concept or answers yes or no."""
@@ -62,7 +73,7 @@ class Negation(ReadingRule):
             known = known_state(reading, claim)
             if known is None:
                 continue
-            if _is_another(reading, claim):
+            if _is_another(reading, claim) or _is_the_rest(reading, claim):
                 continue
             applies = True
             if claim.mention.key(CONCEPT) in reading.facts.grades and not _exists(reading, claim):
@@ -112,6 +123,18 @@ def _misfits(reading: Reading) -> bool:
         for claim in reading.question.claims
         if (key := claim.mention.key(CONCEPT)) is not None and reading.facts.state(key) is not None
     ]
+    if not states and any(token.low in _SOUND for token in reading.question.tokens):
+        sound = [key for key in reading.facts.states if key.split(" ")[0] in ("normal", "healthy")]
+        states = [
+            reading.facts.state(key) is State.PRESENT for key in (*_SOUND_CLASSES, *sound) if reading.facts.names(key)
+        ]
+    if (
+        not states
+        and any(token.low in _SOUND for token in reading.question.tokens)
+        and denies_the_rest(reading.prose[1])
+    ):
+        named = reading.facts.kinds.get(str(reading.asked.get("label_set")), ())
+        states = [all(reading.facts.state(key) is State.ABSENT for key in named)]
     if not states:
         return bool(reading.yes)
     offered = len(states) > 1 and any(token.low == "or" for token in reading.question.tokens)
@@ -159,7 +182,17 @@ def _said_outright(reading: Reading) -> bool:
     said = said or {*reading.answer.bare}
     if len(said) != 1:
         return False
-    return reading.yes is None or not _asks_absence(reading, asked) or reading.yes == (said == {State.ABSENT})
+    plainly = _asks_absence(reading, asked) or (
+        _OF_THE_CLAIM.match(reading.prose[1]) and _claims_absence(reading, asked)
+    )
+    return reading.yes is None or not plainly or reading.yes == (said == {State.ABSENT})
+
+
+def _claims_absence(reading: Reading, asked: str) -> bool:
+    """True for a question that puts forward that something is not there: `there is no nodule, is that right`."""
+    states = {claim.state for claim in reading.question.claims if claim.mention.key(CONCEPT) == asked}
+    words = {token.low for token in reading.question.tokens}
+    return states == {State.ABSENT} and not words & {"wrong", "incorrect", "false", "untrue", "mistaken"}
 
 
 def _told_in_chinese(reading: Reading, asked: str) -> State | None:
@@ -198,7 +231,7 @@ def _doubts(reading: Reading) -> bool:
 
 def _wavers(reading: Reading) -> bool:
     """True where the answer says both yes and no to its question."""
-    return any((state is State.PRESENT) != reading.yes for state in reading.answer.ellipses)
+    return reading.yes is not None and any((state is State.PRESENT) != reading.yes for state in reading.answer.ellipses)
 
 
 def told_of_asked(reading: Reading) -> State | None:
@@ -209,14 +242,23 @@ def told_of_asked(reading: Reading) -> State | None:
         return _told_in_chinese(reading, asked)
     if _asks_absence(reading, asked) and reading.yes is not None and not reading.chinese:
         return State.ABSENT if reading.yes else State.PRESENT
+    if reading.yes is False and _asks_exclusion(reading.question) and said in ({State.UNCERTAIN}, {State.PRESENT}):
+        return next(iter(said))
     if reading.yes is not None and not (reading.question.turned and not _inverted(reading.question)):
         return (
             State.PRESENT if reading.yes != (_inverted(reading.question) or _asks_soundness(reading)) else State.ABSENT
         )
-    said = said or set(reading.answer.bare) or set(reading.answer.stray)
+    said = said or set(reading.answer.bare) or set(reading.answer.stray) or set(reading.answer.ellipses)
+    if not said and reading.answer.normal in _VERDICTS:
+        return _VERDICTS[reading.answer.normal]
     if not said and reading.answer.sides:
         return State.PRESENT  # `on the left`: the rule of laterality judges the side
     return next(iter(said)) if len(said) == 1 else None
+
+
+def _asks_exclusion(question: Part) -> bool:
+    """True where a question asks whether something can be excluded, whose no may leave it open."""
+    return _inverted(question) and not _EXCLUDING.isdisjoint(token.low for token in question.tokens)
 
 
 def _asks_soundness(reading: Reading) -> bool:
@@ -240,6 +282,16 @@ def _is_another(reading: Reading, claim: Claim) -> bool:
     )
 
 
+def _is_the_rest(reading: Reading, claim: Claim) -> bool:
+    """True for what is said of all that the text does not name, which the rule of labels judges."""
+    return (
+        claim.state is State.ABSENT
+        and not reading.chinese
+        and is_of_the_rest(reading.answer.tokens, claim.mention.start)
+        and denies_the_rest(reading.prose[1])
+    )
+
+
 def _open_problem(reading: Reading) -> Verdict:
     if reading.yes is not None and reading.ask in ("class", "findings") and _misfits(reading):
         return no(Reason.NEGATION, "the answer says yes where it is no, or no where it is yes")
@@ -252,6 +304,8 @@ def _denies_idly(reading: Reading) -> bool:
     """True where an open answer denies something that it does not name."""
     answer = reading.answer
     idle = State.ABSENT in (*answer.bare, *answer.stray, *answer.ellipses)
+    if reading.ask in ("locate", "point") and not reading.own and not answer.lists:
+        return False  # the rules of places judge what is said of something that is not there
     return idle and reading.ask not in ("compare", "count", "count_total") and not denies_the_rest(reading.prose[1])
 
 

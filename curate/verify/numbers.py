@@ -12,7 +12,7 @@ from curate.verify.measuring import measured_as, measures_of_draft
 from curate.verify.name_parts import places_of_name
 from curate.verify.reading import Part, Reading
 from curate.verify.rules import ReadingRule, Verdict, no
-from curate.verify.text import stem
+from curate.verify.text import NUMBER, stem
 from curate.verify.units import Quantity, unit_of
 
 __all__ = ["Numbers"]
@@ -70,10 +70,18 @@ _LISTABLE = frozenset(
             "pathology",
             "tube",
             "line",
+            "instrument",
+            "tool",
+            "object",
+            "compartment",
+            "category",
+            "stage",
         ],
     )
 )
 """Words for findings of any kind, whose number is that of those which are listed."""
+_GROUPS = frozenset(map(stem, ("group", "class", "category", "type", "kind", "label", "possibility", "diagnosis")))
+"""Words for what a question offers to choose from: `one of four groups`."""
 _ORGANS = frozenset(map(stem, ("lung", "eye", "breast", "kidney", "side")))
 _PAIR = 2
 _BEYOND = 3
@@ -84,7 +92,7 @@ class Numbers(ReadingRule):
     """Image sizes, coordinates, counts, values: whatever the text counts or measures."""
 
     name: ClassVar[str] = "numbers"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where there is a number that is not part of a name."""
@@ -95,7 +103,7 @@ class Numbers(ReadingRule):
             problem = _size_problem(reading, part) or _coordinate_problem(reading, part)
             if problem is not None:
                 return problem
-            vague = part is reading.answer and part.cued("quantities")
+            vague = [span for span in part.cued("quantities") if part is reading.answer and not _is_exact(part, span)]
             if vague and not (len(vague) == 1 and denies_the_rest(reading.prose[1])):
                 return no(Reason.NUMBER, "the text gives a vague quantity that no annotation states")
             if part.numbers:
@@ -106,6 +114,13 @@ class Numbers(ReadingRule):
         if reading.ask == "measure":
             return _measure_problem(reading)
         return None if applies else NOT_APPLICABLE
+
+
+def _is_exact(part: Part, span: tuple[int, int]) -> bool:
+    """True for a vague word beside what makes it exact: `some 54 mm`; `another at` and the box of it."""
+    following = part.tokens[span[1]].kind if span[1] < len(part.tokens) else ""
+    word = part.tokens[span[0]].low
+    return (word == "some" and following == NUMBER) or (word == "another" and len(part.lists) > 1)
 
 
 def _numbers_problem(reading: Reading, part: Part) -> Verdict:
@@ -121,6 +136,8 @@ def _numbers_problem(reading: Reading, part: Part) -> Verdict:
         if _is_bound(part, place):
             return no(Reason.NUMBER, "the text bounds a number in place of giving it")
         quantity = quantities.get(place)
+        if part.tokens[place].low == "one" and reading.ask in ("presence", "compare") and (None, 1.0) in part.counted:
+            continue  # `there might be one on the right`
         told = quantity is None and _counts_told(reading, part, place, number)
         if not told and not (_measured(reading, part, quantity) if quantity else _explained(reading, number)):
             return no(Reason.NUMBER, f"no annotation gives the number {number:g}")
@@ -129,8 +146,9 @@ def _numbers_problem(reading: Reading, part: Part) -> Verdict:
 
 def _counts_told(reading: Reading, part: Part, place: int, number: float) -> bool:
     """True for the number of the findings that a text itself lists: `two abnormalities are present: A and B`."""
-    following = {token.stem for token in part.tokens[place + 1 : place + 1 + _BEYOND]}
-    if following.isdisjoint(_LISTABLE):
+    following = {token.stem for token in part.tokens[place + 1 : place + 2 + _BEYOND]}
+    all_of = place > 0 and part.tokens[place - 1].low == "all"
+    if following.isdisjoint(_LISTABLE) and not all_of:
         return False
     said: dict[State, set[str]] = {}
     for claim in part.claims:
@@ -138,13 +156,22 @@ def _counts_told(reading: Reading, part: Part, place: int, number: float) -> boo
         if key is not None and reading.facts.names(key):
             said.setdefault(claim.state, set()).add(key)
     named = reading.facts.kinds.get(str(reading.asked.get("label_set")), ())
-    return number in (len(said.get(State.PRESENT, ())), len(named) if not said.get(State.PRESENT) else None)
+    listed = [token.low for token in part.tokens[max(0, place - 2) : place]] == ["of", "the"]
+    if not said.get(State.PRESENT) and number == len(said.get(State.ABSENT, ())) and not said.get(State.UNCERTAIN):
+        return True
+    return number in (len(said.get(State.PRESENT, ())), len(named) if listed or not said.get(State.PRESENT) else None)
 
 
 def _asks_form(part: Part, place: int) -> bool:
     """True for a number that says how to answer: `in two sentences`, `pick one`."""
     following = part.tokens[place + 1].stem if place + 1 < len(part.tokens) else ""
     number = dict(part.numbers)[place]
+    if (
+        following in _GROUPS
+        and place
+        and part.tokens[place - 1].low in ("of", "the", "these", "those", "into", "between")
+    ):
+        return True
     return part.tokens[place].low == "one" or (following in _FORMS and (number <= _PAIR or following not in _ORGANS))
 
 
@@ -256,7 +283,7 @@ def _explained(reading: Reading, number: float) -> bool:
     if reading.ask == "grade":
         asked = concept_key(str(reading.asked.get("concept", "")))
         known = {a.value for a in reading.facts.grades.get(asked, ()) if a.value is not None}
-    if reading.ask == "measure":
+    if reading.ask in ("measure", "compare"):
         known |= {measure.value for measure in measures_of_draft(reading) if measure.unit is None}
     return number in known or _counts_rightly(reading, number)
 

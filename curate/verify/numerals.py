@@ -11,7 +11,21 @@ from curate.verify.units import Quantity, unit_of
 
 __all__ = ["counted_in", "numbers_in", "quantities_in", "spaced"]
 
-_ONE_OF: Final = ("of", "such", "another", "or")
+_ONE_OF: Final = (
+    "of",
+    "such",
+    "another",
+    "or",
+    "can",
+    "cannot",
+    "could",
+    "may",
+    "might",
+    "would",
+    "should",
+    "must",
+    "sees",
+)
 """`one of`, `one such`, `one another` and `one or more` count nothing."""
 _ONE_AFTER: Final = frozenset(
     {
@@ -44,6 +58,10 @@ _GLUED: Final = re.compile(
 )
 _FREE: Final = re.compile(r"-free\b", re.IGNORECASE)
 """`Stone-free` denies the stone."""
+_AND_A_HALF: Final = re.compile(
+    r"\b(\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[ -]and[ -]a[ -]half\b", re.IGNORECASE
+)
+_HALF: Final = 0.5
 _POWER: Final = re.compile(r"(?<=m)\s?\^\s?(?=[23]\b)")
 _THOUSANDS: Final = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _BY: Final = frozenset({"x", "by", "and", "to", "times", "×"})
@@ -55,11 +73,18 @@ def spaced(text: str) -> str:
     `Stone-free` becomes `stone absent`.
     """
     text = _FREE.sub(" absent", text)
+    if "half" in text:
+        text = _AND_A_HALF.sub(lambda found: f"{_value(found[1]) + _HALF:g}", text)
     if not any(map(str.isdigit, text)):
         return text
     text = _POWER.sub("", text.replace("−", "-"))
     text = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
     return _GLUED.sub(r"\1 ", text)
+
+
+def _value(said: str) -> int:
+    """The value of a number in digits or in one word."""
+    return int(said) if said.isdigit() else cues().numbers[said.lower()]
 
 
 def numbers_in(tokens: Sequence[Token], covered: frozenset[int]) -> Iterator[tuple[int, float]]:
@@ -78,6 +103,12 @@ def numbers_in(tokens: Sequence[Token], covered: frozenset[int]) -> Iterator[tup
         end, number = _spelt(tokens, place, covered)
         following = tokens[end].low if end < len(tokens) else ""
         before = tokens[place - 1].low if place else ""
+        if token.low == "single" and place > 1 and [t.low for t in tokens[place - 2 : place]] == ["not", "a"]:
+            place = end
+            continue
+        if token.low == "one" and end == place + 1 and before == "not" and following != "but":
+            place = end
+            continue
         if not (token.low == "one" and end == place + 1 and (following in _ONE_OF or before in _ONE_AFTER)):
             yield end - 1, float(number)
         place = end

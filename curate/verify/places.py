@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection
 from typing import ClassVar
 
 from curate.rows import Annotation
-from curate.schema import Kind, Reason
+from curate.schema import Kind, Reason, State
 from curate.verify.base import NOT_APPLICABLE
-from curate.verify.lexicon import concept_key
+from curate.verify.lexicon import CONCEPT, concept_key
 from curate.verify.reading import Reading
 from curate.verify.rules import ReadingRule, Verdict, no
 
@@ -23,7 +23,7 @@ class Boxes(ReadingRule):
     """A box in a text is that of an annotation, rounded outwards to whole pixels."""
 
     name: ClassVar[str] = "boxes"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for boxes or give one, and to any text with four numbers in brackets."""
@@ -42,7 +42,7 @@ class Points(ReadingRule):
     """A point in a text is the pixel in which an annotation's point lies."""
 
     name: ClassVar[str] = "points"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for points, and to any text with two numbers in brackets."""
@@ -109,9 +109,21 @@ def _same_places(
         if group[0] not in reading.facts.exhaustive or found != right:
             return no(reason, f"the text has {found.total()} places, the annotations {right.total()}, not the same")
         return None
+    if not found and not right and group[0] in reading.facts.exhaustive and _is_denied(reading, group[1]):
+        return None  # there is nothing to be located
     if found.total() != 1 or not found <= right:
         return no(reason, "the text must hold one place, and one of the annotations'")
     return None
+
+
+def _is_denied(reading: Reading, key: str) -> bool:
+    """True where an answer says that what is asked for is not there: by its name, or of the only thing in question."""
+    if reading.facts.state(key) is not State.ABSENT:
+        return False
+    said = {claim.state for claim in reading.answer.claims if claim.mention.key(CONCEPT) == key}
+    if not said and key in reading.question.concepts:
+        said = {*reading.answer.bare, *reading.answer.stray, *reading.answer.ellipses}
+    return said == {State.ABSENT}
 
 
 def _region(reading: Reading) -> Verdict:

@@ -12,6 +12,7 @@ from curate.rows import Annotation, Asset, Draft
 from curate.schema import Origin, State
 from curate.verify import english
 from curate.verify.choices import Choice, choice_of
+from curate.verify.enumeration import without_item_numbers
 from curate.verify.facts import Facts, collect
 from curate.verify.lexicon import CONCEPT, Index, Mention, concept_key
 from curate.verify.part import SIDES, Claim, Part, Size, with_derived
@@ -30,7 +31,7 @@ _CLOSED: Final = frozenset({"presence", "attribute_is", "compare"})
 _NAMING: Final = frozenset({"class", "findings"})
 """Questions that may be put so that yes or no answers them: `is it benign`."""
 _CLOSED_FORM: Final = re.compile(
-    r"\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|would|will|should|isn't|aren't|doesn't)\b"
+    r"\W*(?:is|are|was|were|do|does|did|has|have|had|can|could|would|will|should|isn't|aren't|doesn't|any|anything)\b"
     r"|(?![\s\S]*(?:哪|什么|何|几|多少))\s*[^。！\n]*"
     r"(?:(?:吗|么|没有|与否)\s*[？?]\s*$|是否|有无|有没有|是不是|能否|可否)",
     re.IGNORECASE,
@@ -42,6 +43,18 @@ def is_closed_form(question: str) -> bool:
     return _CLOSED_FORM.match(question) is not None
 
 
+_ANY: Final = re.compile(r"\W*(?:(?:is|was) there )?any", re.IGNORECASE)
+_NOTHING: Final = re.compile(r"\s*(?:nothing|none)(?: at all)?(?: does| is| has)?\s*[,.;:–—-]+", re.IGNORECASE)
+"""The beginning of an answer that says no to a question for anything: `Anything wrong? Nothing: ...`."""
+_WRONG: Final = re.compile(r"\b(?:wrong|incorrect|mistaken|false|untrue|a mistake|an error)\b", re.IGNORECASE)
+_IS_WRONG: Final = re.compile(
+    r"(?:that|it|this)(?: is|'s| would be) "
+    r"(?:wrong|incorrect|mistaken|false|untrue|a mistake|an error)\s*[,.;:–—-]+\s*",
+    re.IGNORECASE,
+)
+_NEITHER: Final = re.compile(
+    r"\s*neither(?: (?:of (?:them|these|those|the two)|one))?(?: is| are| does)?\s*(?:[,.;:–—-]+|$)", re.IGNORECASE
+)
 _REMEMBERED: Final = 512
 """Facts of so many groups of assets are kept: the drafts of one image need not stand together."""
 _EMPTY: Final = english.words("", ())
@@ -114,6 +127,8 @@ class Reader:
         choice = choice_of(asked, question, answer, translated=in_chinese) if ask == "choice" and not verbatim else None
         if choice is not None:
             question, answer = choice.question, choice.answer
+        else:
+            answer = answer if verbatim else without_item_numbers(answer)
         yes, start = None, 0
         if (
             ask in _CLOSED
@@ -121,8 +136,15 @@ class Reader:
             or (choice is not None and choice.of in _CLOSED)
         ):
             yes, start = _opening(answer, in_chinese)
+            if yes and not in_chinese and _WRONG.search(question) and (echo := _IS_WRONG.match(answer, start)):
+                start = echo.end()
+            if yes is None and not in_chinese and (nothing := _NOTHING.match(answer)) and _ANY.match(question):
+                yes, start = False, nothing.end()
+            elif yes is None and not in_chinese and ask in _NAMING and (neither := _NEITHER.match(answer)):
+                yes, start = False, neither.end()
         told = _part(answer[start:], indexes, in_chinese)
-        if yes is None and told.ellipses:
+        changes = ask == "compare" and any(map(told.cued, ("same", "more", "less", "new", "gone")))
+        if yes is None and told.ellipses and not changes:
             yes = told.ellipses[0] is State.PRESENT if told.ellipses[0] is not State.UNCERTAIN else None
         asking = _part(question, indexes, in_chinese)
         if ask in _NAMING and yes is False:
@@ -166,6 +188,8 @@ def _denied(question: Part, answer: Part, facts: Facts) -> Part:
             claims=(*answer.claims, *said),
             concepts=frozenset(key for mention in mentions if (key := mention.key(CONCEPT)) is not None),
             bare=(),
+            stray=tuple(state for state in answer.stray if state is not State.ABSENT),
+            ellipses=tuple(state for state in answer.ellipses if state is not State.ABSENT),
         )
     )
 

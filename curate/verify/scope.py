@@ -9,9 +9,10 @@ from curate.schema import State
 from curate.verify.clauses import Clauses
 from curate.verify.cue_words import POLARITY, cues
 from curate.verify.lexicon import ATTRIBUTE, Mention
+from curate.verify.likewise import is_number_of, likewise, only_repeats
 from curate.verify.part import Claim
 from curate.verify.statements import IMAGES, NOT, Text, bare, bare_and_stray, is_said, statements_of
-from curate.verify.text import NUMBER, STOP, WORD, Token
+from curate.verify.text import COMMA, NUMBER, STOP, WORD, Token
 
 __all__ = ["Said", "read_claims"]
 
@@ -39,6 +40,11 @@ _WITHIN: Final = frozenset(
     }
 )
 _QUESTION_WORDS: Final = frozenset({"whether", "if", "raise", "query", "queried", "questioned"})
+_ASKING: Final = frozenset({"anything", "something", "what", "what's", "is", "all"})
+"""Before `wrong`, these ask what is abnormal."""
+_SURE: Final = frozenset({"definite", "certain", "clear", "evident", "obvious", "established", "confirmed", "proven"})
+"""Words that end a doubt: `possible metastases, definite ascites`."""
+_CONDITIONS: Final = (["if", "any"], ["if", "present"])
 _EVIDENCE: Final = frozenset(
     {"evidenc", "sign", "indication", "finding", "featur", "suggestion", "proof", "correlat", "appearanc"}
 )
@@ -72,7 +78,10 @@ def read_claims(
     What is not excluded is doubtful, unless the text goes on to say that it is there.
     """
     said = _read_claims(tokens, found, spans, clauses)
-    if State.PRESENT in said.bare and State.ABSENT not in said.bare:
+    doubted_first = said.stray[:1] == (State.UNCERTAIN,) and any(
+        claim.state is State.PRESENT and is_said(claim.mention) for claim in said.claims
+    )
+    if (State.PRESENT in said.bare or doubted_first) and State.ABSENT not in said.bare:
         open_doubts = {
             span
             for kind in ("maybe", "maybe_after")
@@ -118,27 +127,9 @@ def _read_claims(
             turned = turns.get(mention.start, 0) + _zero(tokens, mention) + mention.denies
             state = State.ABSENT if turned % 2 else State.PRESENT
         claims.append(Claim(mention, state, _image(mention, spans, clauses)))
-    claims = _likewise(text, claims)
+    claims = likewise(text, claims)
     statements = tuple(statements_of(text, claims, stray))
     return Said(tuple(claims), *bare_and_stray(text, stray), _turned(text), statements)
-
-
-def _likewise(text: Text, claims: Sequence[Claim]) -> list[Claim]:
-    """The claims, with `and so is B`, `as is B` saying of B what the statement before says."""
-    result: list[Claim] = []
-    for claim in claims:
-        start = claim.mention.start
-        led = start > 1 and text.tokens[start - 1].low in ("a", "an", "the", "any")
-        verb = start - 2 if led else start - 1
-        same = (
-            verb > 0
-            and result
-            and text.tokens[verb].low in cues().auxiliaries
-            and text.tokens[verb - 1].low in ("so", "as", "likewise")
-            and claim.state is State.PRESENT
-        )
-        result.append(Claim(claim.mention, result[-1].state, claim.image) if same else claim)
-    return result
 
 
 def _zero(tokens: Sequence[Token], mention: Mention) -> bool:
@@ -156,7 +147,12 @@ def _image(mention: Mention, spans: Mapping[str, Sequence[tuple[int, int]]], cla
 
 def _deny(text: Text, turns: dict[int, int], stray: list[tuple[int, State]]) -> None:
     for start, end in text.spans["before"]:
-        _turn(_after(text, end) or _before_colon(text, start), turns, stray, start)
+        if _repeats_neither(text, start) or only_repeats(text, start):
+            continue
+        governed = _after(text, end) or _before_colon(text, start)
+        if not governed and is_number_of(text, start):
+            governed = _before(text, start)
+        _turn(governed, turns, stray, start)
     for start, end in text.spans["around"]:
         if _heads_list(text, start, end):
             _turn(_listed(text, end), turns, stray, start)
@@ -165,12 +161,29 @@ def _deny(text: Text, turns: dict[int, int], stray: list[tuple[int, State]]) -> 
         _turn(governed or _before(text, start) or _after(text, end), turns, stray, start)
 
 
-def _before_colon(text: Text, place: int) -> list[Mention]:
-    """The mentions before a colon behind which a word stands: `pneumothorax: none`."""
+def _repeats_neither(text: Text, place: int) -> bool:
+    """True for a `nor` that joins two subjects of one denial: `neither the first nor the second film shows A`."""
     tokens = text.tokens
-    if place == 0 or tokens[place - 1].raw != ":":
+    if tokens[place].low != "nor":
+        return False
+    first = next((at for at in range(place - 1, -1, -1) if tokens[at].low == "neither"), None)
+    return (
+        first is not None
+        and text.clause(first) == text.clause(place)
+        and not any(is_said(mention) and first < mention.start < place for mention in text.found)
+        and not any(text.clauses.is_verb(at) for at in range(first, place))
+    )
+
+
+def _before_colon(text: Text, place: int) -> list[Mention]:
+    """The mentions before a colon behind which a word stands: `pneumothorax: none`, or a last comma: `A, no`."""
+    tokens = text.tokens
+    after = tokens[place + 1].kind if place + 1 < len(tokens) else STOP
+    if place == 0 or not (tokens[place - 1].raw == ":" or (tokens[place - 1].kind == COMMA and after == STOP)):
         return []
     first = next((at + 1 for at in range(place - 2, -1, -1) if tokens[at].kind == STOP), 0)
+    if tokens[place - 1].kind == COMMA and not text.starts.isdisjoint(range(first, place)):
+        return []  # `no sign of A, no`
     return [mention for mention in text.found if first <= mention.start < place and is_said(mention)]
 
 
@@ -324,7 +337,7 @@ def _begins_anew(text: Text, start: int, end: int, *, doubted: bool) -> bool:
     words = {token.low for token in between}
     if any(token.kind == NUMBER or token.low in cues().numbers for token in between):
         return True
-    if words & {"only", "just", "instead", "merely"}:
+    if words & {"only", "just", "instead", "merely"} or (doubted and words & _SURE):
         return True
     if words & {"or", "nor"}:
         return False
@@ -364,6 +377,15 @@ def _turned(text: Text) -> bool:
     """True where a question denies or doubts what it asks about."""
     if any(mention.denies for mention in text.found):
         return True
-    if text.spans["before"] or text.spans["around"] or text.spans["maybe_after"] or text.spans["modal"]:
+    around = [
+        start
+        for start, _ in text.spans["around"]
+        if not (text.tokens[start].low == "wrong" and start and text.tokens[start - 1].low in _ASKING)
+    ]
+    if text.spans["before"] or around or text.spans["maybe_after"] or text.spans["modal"]:
         return True
-    return any(text.tokens[start].low not in _QUESTION_WORDS or end - start > 1 for start, end in text.spans["maybe"])
+    return any(
+        text.tokens[start].low not in _QUESTION_WORDS
+        or (end - start > 1 and [token.low for token in text.tokens[start:end]] not in _CONDITIONS)
+        for start, end in text.spans["maybe"]
+    )

@@ -17,7 +17,10 @@ from curate.verify.text import Token, stem
 
 __all__ = ["sounded"]
 
-_SOUND: Final = frozenset({"normal", "unremarkable", "intact", "clear", "preserved", "healthy"})
+_UNHARMED: Final = frozenset(
+    {"intact", "uninjured", "undamaged", "unharmed", "unbroken", "untorn", "unfractured", "unruptured", "undisturbed"}
+)
+_SOUND: Final = frozenset({"normal", "unremarkable", "intact", "clear", "preserved", "healthy"}) | _UNHARMED
 _LIMITS: Final = (("within", "normal", "limits"), ("within", "the", "normal", "range"), ("within", "normal", "range"))
 _SIZES: Final = frozenset(
     map(
@@ -135,7 +138,7 @@ def sounded(
             keys = list(_findings_at(place, indexes))
         if any(tokens[n].stem in _SIZES for n in span):
             keys = [key for key in keys if _is_named_by(key, _ENLARGED)]
-        elif low == "intact":
+        elif low in _UNHARMED:
             keys = [key for key in keys if _is_named_by(key, _BROKEN)]
         if not keys:
             continue

@@ -16,7 +16,7 @@ class Uncertainty(ReadingRule):
     """Certainty agrees with the annotations."""
 
     name: ClassVar[str] = "uncertainty"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text or the source doubts something."""
@@ -32,9 +32,16 @@ class Uncertainty(ReadingRule):
             return no(Reason.UNCERTAINTY, f"the text says {key!r} is {claim.state}, the annotations say {known}")
         if State.UNCERTAIN in (*reading.answer.bare, *reading.answer.stray, *reading.answer.ellipses):
             applies = True
-            if not any(reading.facts.state(key) is State.UNCERTAIN for key in _spoken_of(reading)):
+            if not any(_is_doubted(reading, key) for key in _spoken_of(reading)):
                 return no(Reason.UNCERTAINTY, "the answer doubts what its source is sure of")
         return None if applies else NOT_APPLICABLE
+
+
+def _is_doubted(reading: Reading, key: str) -> bool:
+    """True for what the source doubts, of one of two images at least where they are compared."""
+    if reading.ask == "compare":
+        return State.UNCERTAIN in reading.facts.states.get(key, ())
+    return reading.facts.state(key) is State.UNCERTAIN
 
 
 def _spoken_of(reading: Reading) -> frozenset[str]:

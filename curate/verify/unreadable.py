@@ -29,21 +29,26 @@ _CONSTRUCTIONS: Final = {
     ),
     "a direction that is turned": (
         rf"\b(?:away |off )?from the {_SIDE}(?= *(?:[.;,]|$| (?:side|to)\b))|\baway from\b"
+        rf"|\b{_SIDE} side the {_SIDE}\b"
         r"|\bopposite (?:side|lung|kidney|eye|breast)\b|\bcontralateral\b"
         r"|\bthe other (?:side|lung|kidney|eye|breast|ventricle|"
         r"hip|knee|hand|foot|ear|ovary|lobe|hemisphere)\b"
     ),
     "a likeness or a substitute": (
-        r"\bin (?:place|lieu) of\b|\binstead of\b|\b(?:look|looks|looking) like\b"
+        r"\bby means\b(?! of)|\bin (?:place|lieu) of\b|\binstead of\b|\b(?:look|looks|looking) like\b"
         r"|\bmimic\w*\b"
     ),
     "an open end": (
         r"\bamong (?:other|others)\b|\bnot only\b|\bnot just\b"
-        rf"|\ball (?:of )?(?:the |these |those )?{_LISTED} (?:findings|abnormalities|labels|conditions)\b"
+        r"|(?<!negative for )\ball (?:of )?(?:the |these |those )?"
+        rf"{_LISTED} (?:findings|abnormalities|labels|conditions)\b"
         rf"(?![^.;]{{0,40}}\b(?:absent|negative|not|excluded)\b)"
     ),
     "an addition without a name": (
         r"\belsewhere\b"
+        r"|(?:^|[.;,:]\s*|\band )(?:all )?(?:the )?(?:others?|remaining|rest)\b[^.;,]{0,40}"
+        r"\b(?:is|are) (?:all |both |also )?(?:present|seen|visible|positive|evident|there)\b"
+        r"|\bout of (?:place|position|line)\b|\b(?:wrong|right|correct) (?:place|position)\b"
         r"|\bat least on\b|\bremains?(?= *(?:[.;,]|$))"
     ),
     "a beginning or an end in time": (

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from curate.build import load
 from curate.cli import cli
 from tests.airflow.conftest import Airflow
 from tests.conftest import ROOT
@@ -159,16 +160,18 @@ def test_keys_reach_curate_but_no_log(airflow: Airflow, world: World, tmp_path: 
     assert str(key) not in log
 
 
-def test_real_sources_are_the_same_from_airflow_and_from_the_command(
-    airflow: Airflow, test_data: Callable[[str], Path], tmp_path: Path
+def test_the_seven_sources_are_the_same_from_airflow_and_from_the_command(
+    airflow: Airflow, test_data: Callable[[str], Path], data_root: Path, tmp_path: Path
 ) -> None:
-    data = test_data("bccd").parent
-    test_data("hannover-covid-cxr")
-    recipe = tmp_path / "recipes" / "two.yaml"
-    recipe.parent.mkdir()
-    recipe.write_text("name: two\nsources: [bccd, hannover-covid-cxr]\ntasks: [label_caption, closed_vqa, grounding]\n")
-    log = airflow.test("two", recipe.parent, tmp_path / "out", data)
+    shipped = PIPELINES / "seven-sources.yaml"
+    for source in load(shipped, data_root).sources:
+        test_data(source.id)
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    shutil.copy(shipped, recipes)
+    log = airflow.test("seven-sources", recipes, tmp_path / "out", data_root)
     assert succeeded(log), log
-    answer = CliRunner().invoke(cli, ["build", str(recipe), "--out", str(tmp_path / "local"), "--data", str(data)])
+    here = tmp_path / "local"
+    answer = CliRunner().invoke(cli, ["build", str(shipped), "--out", str(here), "--data", str(data_root)])
     assert answer.exit_code == 0, answer.output
-    assert corpus(tmp_path / "out" / "two") == corpus(tmp_path / "local")
+    assert corpus(tmp_path / "out" / "seven-sources") == corpus(here)

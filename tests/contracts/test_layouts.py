@@ -20,6 +20,7 @@ from curate.layouts.points import Points
 from curate.layouts.qa import Qa
 from curate.layouts.table import Table
 from curate.layouts.voc import Voc
+from curate.layouts.webdataset import WebDataset
 from curate.layouts.yolo import Yolo
 from curate.testing.layouts import LayoutContract
 from tests.contracts.test_dicom_layouts import HELD
@@ -256,11 +257,47 @@ class TestTableOfBoxes(LayoutContract):
         return {"img/a.png": IMAGE, "img/b.png": IMAGE, "boxes.tsv": "\n".join(rows).encode()}
 
 
+class TestWebDataset(LayoutContract):
+    @pytest.fixture
+    def layout(self) -> type[Layout]:
+        return WebDataset
+
+    @pytest.fixture
+    def card(self) -> str:
+        columns = "txt: {kind: caption}, cls: {kind: class, values: {'0': benign}}, json.size: {kind: measurement}"
+        return HEAD % ("*/*.jpg", f"{{layout: webdataset, files: '*/*', columns: {{{columns}}}}}")
+
+    @pytest.fixture
+    def files(self) -> Mapping[str, bytes]:
+        return {
+            "shard/a.jpg": IMAGE,
+            "shard/a.txt": b"A small round mass.",
+            "shard/a.cls": b"0",
+            "shard/a.json": b'{"size": 12.5, "view": "PA"}',
+            "shard/b.jpg": IMAGE,
+            "shard/b.txt": b"Nothing of note.",
+            "shard/b.cls": b"1",
+            "shard/b.json": b"[1, 2]",
+            "shard/c.txt": b"Without an image.",
+        }
+
+
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"'
 
 
 def test_every_built_in_layout_is_held_to_the_contract() -> None:
-    held = {TestVoc, TestCoco, TestYolo, TestPoints, TestMasks, TestFolders, TestHeaders, TestQa, TestTable}
+    held = {
+        TestVoc,
+        TestCoco,
+        TestYolo,
+        TestPoints,
+        TestMasks,
+        TestFolders,
+        TestHeaders,
+        TestQa,
+        TestTable,
+        TestWebDataset,
+    }
     named = {name.removeprefix("Test").lower() for name in (one.__name__ for one in held)}
     assert named | HELD == set(BUILT_IN)

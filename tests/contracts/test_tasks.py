@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from curate.rows import Subject
-from curate.tasks import BUILT_IN, task_class
+from curate.tasks import task_class
 from curate.tasks.base import Task, Vocabulary
 from curate.testing.tasks import TaskContract
 from tests.tasks import subjects as s
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", s.OF_ONE)
 class TestBuiltIn(TaskContract):
     @pytest.fixture
     def task(self, name: str) -> type[Task]:

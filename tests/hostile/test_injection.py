@@ -19,6 +19,8 @@ from curate.testing.scripted import ScriptedServer
 from tests.crash.small import Said, curate, run_apart
 from tests.hostile.injections import PAYLOADS, PLACES, Obedient, Payload, World, noticed, squashed, write_world
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, Any]]
 PACK = load_pack("clinical", "en", ".")
 REWRITE = Rewrite(model="any", completer=Engine("openai"))

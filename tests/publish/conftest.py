@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from curate.publish.base import Release
+from curate.publish.formats import formats_of
+from curate.publish.run import publish
+from curate.publish.targets import FolderTarget
 from tests.publish.releases import build_corpus, release_of
 
 
@@ -18,3 +21,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(corpus: Path) -> Release:
     """All rows of it."""
     return release_of(corpus)
+
+
+@pytest.fixture(scope="session")
+def published(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It, published to a folder as Hugging Face Parquet and for ms-swift; not to be changed."""
+    target = tmp_path_factory.mktemp("published") / "release"
+    publish(corpus, FolderTarget(target), formats_of(["hf-parquet", "ms-swift"]), desk=target.with_name("desk"))
+    return target

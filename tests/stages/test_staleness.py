@@ -248,6 +248,7 @@ def test_a_recipe_rebuilds_what_its_changed_key_means(world: World, change: dict
     assert set(built(world)) == rebuilt
 
 
+@pytest.mark.slow
 def test_after_many_changes_the_tree_is_that_of_a_build_from_nothing(world: World) -> None:
     changes: list[Callable[[], Any]] = [
         lambda: edit(world.data / "labels.csv", "c05,p1,healthy", "c05,p1,anaemia"),
@@ -284,6 +285,7 @@ def two_sources(folder: Path) -> World:
 SOURCES = [{"card": "cells.yaml", "data": "cells"}, {"card": "more.yaml", "data": "more"}]
 
 
+@pytest.mark.slow
 def test_order_of_sources_workers_locale_hash_seed_folder_and_clock_leave_no_trace(tmp_path: Path) -> None:
     world = two_sources(tmp_path / "one")
     world.write_recipe(sources=SOURCES)

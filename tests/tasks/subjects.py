@@ -7,7 +7,7 @@ from typing import Any
 
 from curate.rows import Annotation, Asset, Subject
 from curate.schema import Annotator, Kind, State, World, identity
-from curate.tasks import make_task, task_names
+from curate.tasks import make_task, task_class, task_names
 from curate.vocabulary import LabelNames
 
 CHEST_FINDINGS = (
@@ -179,7 +179,11 @@ def voc_subjects(folder: Path, limit: int) -> list[Subject]:
     return made
 
 
-def drafts_of(subject: Subject, names: tuple[str, ...] = task_names(), variants: int = 1, **options: Any) -> list[Any]:
+OF_ONE = tuple(name for name in task_names() if task_class(name).scope == "asset")
+"""The tasks that are shown one asset at a time."""
+
+
+def drafts_of(subject: Subject, names: tuple[str, ...] = OF_ONE, variants: int = 1, **options: Any) -> list[Any]:
     """The drafts of some tasks about one subject."""
     made = []
     for name in names:

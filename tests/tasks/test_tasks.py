@@ -11,7 +11,7 @@ import pytest
 from curate.errors import RecipeError
 from curate.rows import Brief, Draft, Subject
 from curate.schema import Form, Kind, Origin, State, World
-from curate.tasks import make_task, task_names
+from curate.tasks import make_task
 from curate.vocabulary import LabelNames
 from tests.tasks import subjects as s
 
@@ -188,7 +188,7 @@ def test_labels_that_cannot_stand_in_a_sentence_are_left_out() -> None:
         odd = s.says(shown, Kind.CLASS, label, "odd", 0, state=State.PRESENT, world=World.EXCLUSIVE)
         drafts = [
             d
-            for t in task_names()
+            for t in s.OF_ONE
             for d in make_task(t, {}, {"odd": LabelNames((label, "x"))}).draft(Subject(shown, (odd,)))
         ]
         assert label not in "".join(draft.messages[1].content for draft in drafts)

@@ -1,14 +1,16 @@
 """Training formats: one module each, each a pure rendering of the rows of a release."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import yaml
 
 from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import UsageError
 from curate.publish.base import Format
 
-__all__ = ["BUILT_IN", "format_class", "format_names", "make_format"]
+__all__ = ["BUILT_IN", "format_class", "format_names", "formats_of", "make_format"]
 
 BUILT_IN: Mapping[str, str] = {
     "hf-parquet": "curate.publish.formats.hf_parquet:HfParquet",
@@ -51,3 +53,30 @@ def make_format(name: str, options: Mapping[str, Any]) -> Format:
     """
     found = format_class(name)
     return found(convert_strictly(dict(options), found.Options, f"format {name}", UsageError))
+
+
+def formats_of(words: Sequence[str]) -> list[Format]:
+    """The formats that a command line names: `NAME`, or `NAME:KEY=VALUE,KEY=VALUE` with settings as YAML writes them.
+
+    Raises:
+        UsageError: no format is called so, a setting is not understood, or a format is named twice.
+    """
+    found = [_format_of(word) for word in words]
+    repeated = sorted({form.name for form in found if sum(one.name == form.name for one in found) > 1})
+    if repeated:
+        raise UsageError(f"the formats {', '.join(repeated)} are named twice; a release holds each once")
+    return found
+
+
+def _format_of(word: str) -> Format:
+    name, colon, said = word.partition(":")
+    options: dict[str, Any] = {}
+    for setting in said.split(",") if colon else ():
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--format {word}: settings are written NAME:KEY=VALUE,KEY=VALUE")
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"--format {word}: the value of {key} is no YAML value; put it in quotes") from None
+    return make_format(name, options)

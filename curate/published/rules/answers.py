@@ -63,7 +63,8 @@ class Conflicts:
         rounds = sum(turn.role == "assistant" for turn in record.turns)
         if final is None or not record.images or rounds > 1 or not record.asked:
             return
-        key = digest(*record.images, record.asked.strip(), *record.options, str(record.fields.get("bbox")))
+        marked = (str(record.fields.get(name)) for name in ("bbox", "objects"))
+        key = digest(*record.images, record.asked.strip(), *record.options, *marked)
         said = digest(final.strip())
         first = self._first.setdefault(key, said)
         if said != first:

@@ -65,6 +65,7 @@ _LOC: Final = re.compile(r"<loc_?(\d+)>\s*<loc_?(\d+)>\s*<loc_?(\d+)>\s*<loc_?(\
 _MARKED: Final = re.compile(r"<\|box_start\|>(.*?)<\|box_end\|>|<box>(.*?)</box>|<bbox>(.*?)</bbox>", re.DOTALL)
 _OPENED: Final = re.compile(r"<\|box_start\|>|<box>|<bbox>(?=\s*[\[(])")
 _ASKS_BOX: Final = re.compile(r"bounding box|\bbbox\b|\bboxes\b|coordinates of|边界框|检测框|坐标", re.IGNORECASE)
+_ASKS_POINT: Final = re.compile(r"^(?!.*(?:box|框)).*(?:\bpoints?\b|点)", re.IGNORECASE | re.DOTALL)
 _BOX_STEMS: Final = ("box", "coordinates", "框", "坐标")
 _RANGE_SAID: Final = re.compile(
     r"(?:from|between) 0 (?:to|and) (\d{1,5})|0 ?(?:到|至|~|-|–) ?(999|1000)\b", re.IGNORECASE
@@ -129,7 +130,9 @@ class AnswerBoxes:
         """Look at a row."""
         for number, (asked, answer) in enumerate(_exchanges(record), 1):
             locator = record.locator if number == 1 else f"{record.locator}, answer {number}"
-            asks = any(stem in asked.lower() for stem in _BOX_STEMS) and _ASKS_BOX.search(asked) is not None
+            named = any(stem in asked.lower() for stem in _BOX_STEMS) and _ASKS_BOX.search(asked) is not None
+            # A question that gives a box asks what it holds, and coordinates of points are no boxes.
+            asks = named and not _said(asked, asked, asks=True) and not _ASKS_POINT.search(asked)
             boxes = _said(answer, asked, asks=asks) if asks or "<" in answer or "[" in answer else []
             self._see_boxes(record, boxes, locator)
             if asks:
