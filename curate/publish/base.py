@@ -52,6 +52,9 @@ class Medium(msgspec.Struct, frozen=True, kw_only=True):
 
     `path` is relative to the release, with slashes; its name has no dot but that before the suffix, because WebDataset
     ends a key at the first. `width` and `height` are those of the stored raster, in pixels. Unknown is null.
+
+    Of an image that no viewer shows as it is stored (more than 8 bits, a rare format), the medium is its rendering: the
+    same raster in 8 bits. `rendering_of` is then the asset that rows and annotations speak of.
     """
 
     asset_id: str
@@ -72,6 +75,12 @@ class Medium(msgspec.Struct, frozen=True, kw_only=True):
     exif_orientation: int | None = None
     duration_s: float | None = None
     frame_rate: float | None = None
+    rendering_of: str | None = None
+
+    @property
+    def shows(self) -> str:
+        """The asset that rows and annotations speak of."""
+        return self.rendering_of or self.asset_id
 
     @property
     def is_video(self) -> bool:

@@ -175,7 +175,7 @@ def _draft(row: Row, answer: str, asset_id: str | None = None, rests_on: list[st
     return Draft(
         draft_id=row.pair_id,
         source=row.source,
-        asset_ids=[medium.asset_id for medium in row.media] if asset_id is None else [asset_id],
+        asset_ids=[medium.shows for medium in row.media] if asset_id is None else [asset_id],
         annotation_ids=list(row.annotation_ids) if rests_on is None else rests_on,
         task=row.task,
         variant=row.variant,

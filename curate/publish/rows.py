@@ -28,9 +28,23 @@ AT_ONCE: Final = 2048
 
 _MEDIUM: Final = (
     "asset_id", "media_type", "image_sha256", "form", "width", "height", "source", "licence", "item_key", "group_id",
-    "modality", "anatomy", "view", "laterality", "exif_orientation", "duration_s", "frame_rate", "volume",
+    "modality", "anatomy", "view", "laterality", "exif_orientation", "duration_s", "frame_rate",
+    "rendering_of", "volume",
 )  # fmt: skip
 _WITH_BYTES: Final = {"images": IMAGES, "videos": VIDEOS}
+
+_PICTURES: Final = """
+    CREATE TABLE IF NOT EXISTS pictures AS
+    WITH renderings AS (
+        SELECT rendering_of, arg_min(asset_id, place) AS rendering FROM assets JOIN placed USING (asset_id)
+        WHERE rendering_of IS NOT NULL GROUP BY rendering_of
+    )
+    SELECT asset_id,
+        CASE WHEN media_type IN ('image/jpeg', 'image/png') AND bit_depth <= 8 THEN asset_id
+            ELSE coalesce(rendering, asset_id) END AS shown_by
+    FROM assets LEFT JOIN renderings ON renderings.rendering_of = assets.asset_id
+"""
+"""Which asset shows which: itself, or its first rendering."""
 
 
 def open_release(chosen: Selection, name: str | None = None) -> Release:
@@ -62,6 +76,7 @@ class CorpusReader:
         chosen.connection.execute(
             f"CREATE OR REPLACE VIEW drafts AS SELECT draft_id, constraints, brief FROM read_parquet([{names}])"
         )
+        chosen.connection.execute(_PICTURES)
         fields = ", ".join(f"{name} := a.{name}" for name in _MEDIUM)
         chosen.connection.execute(
             f"""
@@ -70,7 +85,7 @@ class CorpusReader:
             FROM (
                 SELECT pair_id, unnest(asset_ids) AS asset_id, generate_subscripts(asset_ids, 1) AS n
                 FROM pairs SEMI JOIN chosen USING (pair_id)
-            ) JOIN assets a USING (asset_id) GROUP BY pair_id
+            ) JOIN pictures USING (asset_id) JOIN assets a ON a.asset_id = pictures.shown_by GROUP BY pair_id
             """
         )
         ordered = sorted(sidecars.listed("read"), key=lambda one: (one.source, one.bucket or 0))
@@ -136,7 +151,7 @@ class CorpusReader:
         buckets = _Buckets(self.chosen.out, self.reads)
         for row, place in self._placed(split):
             known = buckets.at(place)
-            yield row, tuple(known[medium.asset_id] for medium in row.media)
+            yield row, tuple(known[medium.shows] for medium in row.media)
 
     def vocabulary(self, source: str) -> Vocabulary:
         """See `Release.vocabulary`."""

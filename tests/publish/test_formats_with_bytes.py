@@ -35,6 +35,14 @@ class TestPreference(FormatContract):
     make = staticmethod(lambda: make_format("preference", {}))
 
 
+class TestKto(FormatContract):
+    make = staticmethod(lambda: make_format("kto", {}))
+
+
+class TestTrl(FormatContract):
+    make = staticmethod(lambda: make_format("trl", {}))
+
+
 class TestVerl(FormatContract):
     make = staticmethod(lambda: make_format("verl", {}))
 

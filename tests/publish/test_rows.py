@@ -1,12 +1,15 @@
 """The rows of a release are those of the corpus that may go, with their media, in the order in which they lie."""
 
 import hashlib
+import io
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from curate.build import build
 from curate.catalog import query
 from curate.errors import GateError, StoreError, UsageError
 from curate.publish.base import IMAGE_TOKEN, Release
@@ -73,7 +76,7 @@ def test_a_volume_is_a_tree_of_files(corpus: Path, release: Release) -> None:
 
 def test_rows_come_with_what_their_sources_say(release: Release) -> None:
     for row, subjects in release.annotated():
-        assert [one.asset.asset_id for one in subjects] == [medium.asset_id for medium in row.media]
+        assert [one.asset.asset_id for one in subjects] == [medium.shows for medium in row.media]
         known = {annotation.annotation_id for one in subjects for annotation in one.annotations}
         assert set(row.annotation_ids) <= known
 
@@ -120,3 +123,26 @@ def test_terms_decide_what_goes(corpus: Path) -> None:
     everything = {source: {"deidentified": False} for source in release_of(corpus).cards}
     with with_terms(corpus, everything) as changed, pytest.raises(GateError, match=r"no row of .* may be published"):
         select(changed)
+
+
+def test_what_no_viewer_shows_goes_as_its_rendering(tmp_path: Path) -> None:
+    """DICOM files of more than 8 bits, as they ship with pydicom; their card is made to say that they may go."""
+    from tests.publish.terms import with_terms
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        'name: dicom\nsources: [{card: pydicom-wheel, data: "package:pydicom/data/test_files"}]\ntasks: [open_vqa]\n'
+    )
+    build(recipe, tmp_path / "corpus")
+    with with_terms(tmp_path / "corpus", {"pydicom-wheel": {"deidentified": True}}) as changed:
+        release = release_of(changed)
+        deep = dict(query(changed, "SELECT asset_id, bit_depth FROM assets WHERE bit_depth > 8").fetchall())
+        rows = [row for row in release.rows() if row.media[0].shows in deep]
+        assert rows
+        for row in rows:
+            assert row.media[0].form == "rendering"
+            assert row.media[0].asset_id not in deep
+        for _, data in release.medium_bytes(medium for medium in release.media() if medium.rendering_of):
+            with Image.open(io.BytesIO(data)) as picture:
+                assert picture.mode in ("L", "RGB")
+        assert all(subjects[0].asset.asset_id == row.media[0].shows for row, subjects in release.annotated())

@@ -4,6 +4,7 @@ import io
 import os
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,8 +136,9 @@ def s3_server() -> Iterator[S3Server]:
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT | {"AWS_ENDPOINT_URL": server.url})
     S3FileSystem.clear_instance_cache()
+    urllib.request.urlopen(urllib.request.Request(f"{server.url}/moto-api/reset", method="POST")).close()
     try:
-        place_of(f"s3://{BUCKET}/x").fs.mkdir(BUCKET)
+        place_of(f"s3://{BUCKET}/x").fs.mkdir(BUCKET)  # what another server of this process held is gone
         yield server
     finally:
         S3FileSystem.clear_instance_cache()

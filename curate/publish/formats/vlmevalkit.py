@@ -7,9 +7,10 @@
 
 Columns: `index`, `image` (base64; where an earlier row of the file shows the same picture its index, as the kit
 resolves it), `image_path` (the name under which the kit unpacks a picture), `question`, `A`, `B`, ... (MCQ), `answer`,
-`category` (what was asked), `l2-category` (the task), `split`, `source`, `pair_id`. Of several pictures both image
-columns hold lists. A question for the class of an exclusive set becomes one with options: the other classes that the
-source says the picture does not show. Files of more than `part_bytes` go on in `..._part2.tsv`.
+`category` (the clinical task of a choice, else what was asked), `l2-category` (the task), `split`, `source`, `pair_id`;
+of a choice also `department`, `modality`, `anatomy` and `granularity` where the tree of its task knows them. Of several
+pictures both image columns hold lists. A question for the class of an exclusive set becomes one with options: the other
+classes that the source says the picture does not show. Files of more than `part_bytes` go on in `..._part2.tsv`.
 
 The kit reads tables with pandas, for which a cell `None` or `NA` is empty: rows with such an answer or option are left
 out. With `hide_answers` the column `answer` is left out of the test split, as benchmarks do; its owner renders the same
@@ -48,6 +49,8 @@ _MISSING: Final = frozenset(
 _NO_PICTURE: Final = "no picture"
 _READ_AS_MISSING: Final = "a cell that pandas reads as missing"
 _FEATURES: Final = ("category", "l2-category", "split", "source", "pair_id")
+_PLACES: Final = ("department", "modality", "anatomy", "granularity")
+"""Where a choice stands in the lexical tree, as GMAI-MMBench has it in columns of its own."""
 _LETTERS: Final = "ABCDEFGH"
 _DISTRACTORS: Final = 3
 _KINDS: Final = {AnswerForm.CHOICE: "MCQ", AnswerForm.CLOSED: "YORN"}
@@ -108,8 +111,8 @@ class VlmEvalKit:
 
 
 def _columns(kind: str) -> tuple[str, ...]:
-    options = tuple(_LETTERS) if kind == "MCQ" else ()
-    return ("index", "image", "image_path", "question", *options, "answer", *_FEATURES)
+    options, places = (tuple(_LETTERS), _PLACES) if kind == "MCQ" else ((), ())
+    return ("index", "image", "image_path", "question", *options, "answer", *_FEATURES, *places)
 
 
 def _asked(row: Row, subjects: tuple[Subject, ...], vocabulary: Vocabulary) -> tuple[str, dict[str, str]] | str:
@@ -124,9 +127,12 @@ def _asked(row: Row, subjects: tuple[Subject, ...], vocabulary: Vocabulary) -> t
         return f"more than {len(_LETTERS)} options"
     if not _MISSING.isdisjoint(text.strip().lower() for text in (row.question, answer, *options)):
         return _READ_AS_MISSING
-    cells = {"question": row.question, **dict(zip(_LETTERS, options, strict=False)), "answer": answer}
-    told = (str(row.constraints.get("ask", "")) or row.task, row.task, row.split, row.source, row.pair_id)
-    return kind, cells | dict(zip(_FEATURES, told, strict=True))
+    question = row.question.removesuffix(row.slots.get("options", "")).rstrip() if kind == "MCQ" else row.question
+    cells = {"question": question, **dict(zip(_LETTERS, options, strict=False)), "answer": answer}
+    tree: Mapping[str, str | None] = row.constraints.get("tree") or {}
+    category = tree.get("task") or str(row.constraints.get("ask", "")) or row.task
+    told = (category, row.task, row.split, row.source, row.pair_id)
+    return kind, cells | dict(zip(_FEATURES, told, strict=True)) | {name: tree.get(name) or "" for name in _PLACES}
 
 
 def _with_options(row: Row, subjects: tuple[Subject, ...], vocabulary: Vocabulary, known: Truth) -> Truth:

@@ -1,0 +1,56 @@
+"""Every recipe that the page of systems names builds from sources at hand and is what it says."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from curate.build import build, load
+from curate.catalog import query
+from curate.check import check
+from curate.phantom import write_phantoms
+from tests.conftest import ROOT
+
+TABLE = (ROOT / "docs" / "seeds.md").read_text()
+RECIPES = sorted(set(re.findall(r"^\|[^|]+\|[^|]+\| `([a-z0-9-]+\.yaml)` \|", TABLE, re.MULTILINE)))
+LIMIT = 6
+
+
+def test_a_system_is_built_where_it_has_a_recipe_and_next_where_it_has_none() -> None:
+    lines = [line.split("|")[1:-1] for line in TABLE.splitlines() if line.startswith("| ") and line.count("|") == 6]
+    told = {cells[0].strip(): (cells[2].strip(), cells[4].strip()) for cells in lines[1:] if "---" not in cells[0]}
+    assert len(told) > 50
+    for system, (recipe, state) in told.items():
+        assert bool(recipe) == state.startswith("built"), system
+    assert len(RECIPES) >= 14
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_tells_what_it_reproduces(recipe: str) -> None:
+    header = re.match(r"(?:#.*\n)+", (ROOT / "pipelines" / recipe).read_text())
+    assert header is not None
+    assert len(header[0].splitlines()) >= 7
+    for word in ("Known from", "Stand-in", "Difference"):
+        assert word in header[0], f"{recipe} does not tell: {word}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_builds_and_is_what_it_says(recipe: str, test_data: Callable[[str], Path], tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    named = re.search(r"^sources: \[(.*)\]$", (ROOT / "pipelines" / recipe).read_text(), re.MULTILINE)
+    assert named is not None
+    for source in named[1].split(", "):
+        if source.startswith("phantom-"):
+            write_phantoms(data, images=12, only=(source,))
+        else:
+            data.mkdir(exist_ok=True)
+            (data / source).symlink_to(test_data(source))
+    path = ROOT / "pipelines" / recipe
+    assert [source.id for source in load(path, data).sources] == named[1].split(", ")
+    build(path, tmp_path / "out", data, limit=LIMIT)
+    assert check(tmp_path / "out").ok
+    pairs = query(tmp_path / "out", "SELECT count(*) FROM pairs").fetchone()
+    assert pairs is not None
+    assert pairs[0] > 0
