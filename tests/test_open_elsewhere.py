@@ -38,6 +38,10 @@ def test_datasets_opens_the_image_files_decoded(corpus: Path, tmp_path: Path) ->
     assert {row["image"].mode for row in loaded} >= {"RGB"}
 
 
+TABLES_AS_THEY_CAME = ("groups", "rejects", "responses")
+"""Those of the catalog to which nothing is joined."""
+
+
 def test_files_are_laid_out_as_promised(corpus: Path) -> None:
     for path in corpus.rglob("*.parquet"):
         meta = pq.ParquetFile(path).metadata
