@@ -423,7 +423,7 @@ def test_mutants_are_chosen_by_hash_and_not_by_order(hand: list[Row]) -> None:
     assert max(sum(mutant.kind == kind for _, mutant in one) for kind in kinds()) == 2
 
 
-HAND_REFUSED_AT_MOST = {"read": 0.12, "held out": 0.28}
+HAND_REFUSED_AT_MOST = {"read": 0.07, "held out": 0.23}
 """What is true of the hand-written sentences today: those that were read while rules were mended, and those that nobody
 has read. The goal is `run.REFUSED_AT_MOST`, which our own templates meet; `docs/verification.md` has the rates."""
 
