@@ -51,6 +51,4 @@ def test_a_recipe_builds_and_is_what_it_says(recipe: str, test_data: Callable[[s
     assert [source.id for source in load(path, data).sources] == named[1].split(", ")
     build(path, tmp_path / "out", data, limit=LIMIT)
     assert check(tmp_path / "out").ok
-    pairs = query(tmp_path / "out", "SELECT count(*) FROM pairs").fetchone()
-    assert pairs is not None
-    assert pairs[0] > 0
+    assert query(tmp_path / "out", "SELECT pair_id FROM pairs LIMIT 1").fetchall()
