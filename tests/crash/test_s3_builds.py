@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -68,6 +69,11 @@ def finish(world: World, out: UPath) -> None:
     assert curate("gc", out).code == 0
 
 
+def timeless(said: str) -> str:
+    """What a command says, without how fast parts came."""
+    return re.sub(r'"speed": (?:null|\{[^}]*\})', '"speed": "-"', said)
+
+
 def test_every_command_says_of_a_store_what_it_says_of_a_folder(
     world: World, store: S3Server, calm: dict[str, str]
 ) -> None:
@@ -88,7 +94,8 @@ def test_every_command_says_of_a_store_what_it_says_of_a_folder(
         ("check",),
     ):
         there, here = (curate(arguments[0], place, *arguments[1:], "--json") for place in (out, folder))
-        assert (there.code, there.stdout) == (0, here.stdout.replace(str(folder), str(out))), arguments
+        assert there.code == 0
+        assert timeless(there.stdout) == timeless(here.stdout.replace(str(folder), str(out))), arguments
     assert json.loads(curate("plan", world.recipe, "--out", out, "--json").stdout) == json.loads(
         curate("plan", world.recipe, "--out", folder, "--json").stdout
     )
