@@ -254,7 +254,7 @@ def test_what_only_we_need_does_not_go_out() -> None:
     sent = wire_body(made, lambda _: Picture("image/png", b""))
     assert "metadata" not in sent
     plain = json.loads(made.body)
-    assert plain.pop("metadata") == {"prompt": "clinical.en@1", "revision": "abc", "variant": "0"}
+    assert plain.pop("metadata") == {"prompt": "clinical.en@2", "revision": "abc", "variant": "0"}
     assert sent == plain
     assert list(images_of(sent)) == []
 
