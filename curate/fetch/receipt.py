@@ -10,11 +10,8 @@
 A note holds no token and nothing that a server said but ETag, date and size of a file on its way.
 """
 
-import contextlib
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -24,6 +21,7 @@ import msgspec
 from curate.errors import StoreError
 from curate.fetch.unpack import Piece
 from curate.store.commit import replace_file
+from curate.store.durable import held_alone
 from curate.store.part import sealed, unsealed
 
 __all__ = ["Acceptance", "Entry", "Notes", "Receipt"]
@@ -88,22 +86,14 @@ class Notes:
         for place in (self.incoming, self.staged, self._entries):
             place.mkdir(parents=True, exist_ok=True)
 
-    @contextlib.contextmanager
-    def locked(self, source: str) -> Iterator[None]:
-        """One fetch at a time; the lock goes with the process, whatever ends it.
+    def locked(self, source: str) -> AbstractContextManager[None]:
+        """One fetch at a time.
 
         Raises:
             StoreError: another one has it.
         """
-        descriptor = os.open(self.incoming, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"source {source}: another `curate fetch` brings it; wait for that one") from None
-            yield
-        finally:
-            os.close(descriptor)
+        busy = StoreError(f"source {source}: another `curate fetch` brings it; wait for that one")
+        return held_alone(self.incoming, busy)
 
     def acceptance(self) -> Acceptance | None:
         """The terms that were accepted last."""

@@ -4,12 +4,11 @@ What comes is staged beside the data folder and moved in one rename when all of 
 same command goes on where it ended; a source that is whole is not downloaded again.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from curate.fetch.receipt import Entry, Notes, Receipt
 from curate.fetch.transport import RefusedError, TransientError, Transport, own_trust
 from curate.fetch.unpack import Piece, Unpacked, below, place, unpack
 from curate.schema import identity
+from curate.store.durable import sync_folder, write_errors
 
 __all__ = ["Fetched", "Progress", "fetch", "is_accepted"]
 
@@ -107,7 +107,7 @@ def fetch(
             "name another --data"
         )
     variables = os.environ if environment is None else environment
-    with _disk_errors(card.id):
+    with write_errors(f"source {card.id}: cannot write below the data root", "what came stays"):
         notes.prepare()
         with notes.locked(card.id):
             if accepted is not None and not is_accepted(card, data_root):
@@ -350,7 +350,7 @@ def _move(notes: Notes, pieces: Mapping[str, Piece]) -> None:
         if notes.data.is_dir():
             notes.data.rmdir()
         notes.staged.rename(notes.data)
-        _sync(notes.data.parent)
+        sync_folder(notes.data.parent)
         return
     for path in pieces:
         staged = notes.staged / path
@@ -363,23 +363,4 @@ def _move(notes: Notes, pieces: Mapping[str, Piece]) -> None:
 
 def _sync_tree(folder: Path) -> None:
     for place_, _, _ in os.walk(folder):
-        _sync(Path(place_))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _disk_errors(source: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise StoreError(
-            f"source {source}: cannot write below the data root: {problem.strerror or type(problem).__name__}; free "
-            "space or fix the rights, then run the same command again: what came stays"
-        ) from None
+        sync_folder(Path(place_))

@@ -11,10 +11,8 @@ the server gave a strong entity tag, it is asked whether that still holds.
 """
 
 import contextlib
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +22,11 @@ from curate.corpus import MIRRORED
 from curate.errors import StoreError
 from curate.pacs.instance import HEAD_BYTES, sop_instance_uid
 from curate.store.commit import replace_file
+from curate.store.durable import held_alone, sync_folder
 from curate.store.freshness import FileStat, seen
 from curate.store.part import sealed, unsealed
 
-__all__ = ["Mirror", "Received", "Whole", "stated_uid", "sync"]
+__all__ = ["Mirror", "Received", "Whole", "stated_uid"]
 
 SERIES: Final = "series"
 INCOMING: Final = "incoming"
@@ -66,22 +65,14 @@ class Mirror:
         for place in (self.files, self.folder / SERIES, self.incoming):
             place.mkdir(parents=True, exist_ok=True)
 
-    @contextlib.contextmanager
-    def locked(self, source: str) -> Iterator[None]:
-        """One build at a time; the lock goes with the process, whatever ends it.
+    def locked(self, source: str) -> AbstractContextManager[None]:
+        """One build at a time.
 
         Raises:
             StoreError: another one has it.
         """
-        descriptor = os.open(self.incoming, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"source {source}: another build fetches into its mirror; wait for it") from None
-            yield
-        finally:
-            os.close(descriptor)
+        busy = StoreError(f"source {source}: another build fetches into its mirror; wait for it")
+        return held_alone(self.incoming, busy)
 
     def whole(self) -> Whole | None:
         """What the mirror is, where nothing is missing."""
@@ -139,7 +130,7 @@ class Mirror:
                 place.rmdir()
         for path in self.incoming.iterdir():
             path.unlink()
-        sync(self.files)
+        sync_folder(self.files)
         return len(gone)
 
     @staticmethod
@@ -164,12 +155,3 @@ def stated_uid(path: Path) -> str | None:
     """The SOP Instance UID that a file states."""
     with path.open("rb") as file:
         return sop_instance_uid(file.read(HEAD_BYTES))
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,11 +18,12 @@ from typing import Final
 import msgspec
 
 from curate.corpus import ProjectKey, ResolvedSource
-from curate.errors import DataError, StoreError
+from curate.errors import DataError
 from curate.pacs.client import Client, Item, RefusedAnswerError, ServerError, UnansweredError, texts_of, uid_of
-from curate.pacs.mirror import Mirror, Received, Whole, stated_uid, sync
+from curate.pacs.mirror import Mirror, Received, Whole, stated_uid
 from curate.pacs.query import check_query, contradicted, credentials, dicom_query
 from curate.recipe import DicomWeb
+from curate.store.durable import sync_folder, write_errors
 from curate.store.freshness import seen
 
 __all__ = ["Ingested", "check_source", "from_mirror", "ingest"]
@@ -91,7 +92,7 @@ def ingest(
     mirror = Mirror(Path(source.root).parent)
     signed = credentials(source.id, source.dicomweb, environment)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_disk_errors(source.id))
+        stack.enter_context(write_errors(f"source {source.id}: cannot write its mirror", "what was fetched stays"))
         mirror.prepare()
         stack.enter_context(mirror.locked(source.id))
         client = stack.enter_context(Client(source.dicomweb.url, signed, sleep=sleep, timeouts_s=timeouts_s))
@@ -227,8 +228,8 @@ class _Ingest:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             came = dict(zip(tokens, pool.map(one, tokens, instances), strict=True))
         received = {token: result for token, result in came.items() if result is not None}
-        sync(place)
-        sync(place.parent)
+        sync_folder(place)
+        sync_folder(place.parent)
         if received.keys() != before.keys():
             self.mirror.changes()
         if received != before:
@@ -318,14 +319,3 @@ class _Ingest:
 def _digest(entry: DicomWeb, key: ProjectKey) -> str:
     said = [entry.url.rstrip("/"), dicom_query(entry.query), dicom_query(entry.series), key.fingerprint]
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
-
-
-@contextlib.contextmanager
-def _disk_errors(source: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise StoreError(
-            f"source {source}: cannot write its mirror: {problem.strerror or type(problem).__name__}; free space or "
-            "fix the rights, then run the same command again: what was fetched stays"
-        ) from None

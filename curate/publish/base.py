@@ -145,6 +145,11 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     rows: int
 
+    @classmethod
+    def of(cls, reasons: Mapping[str, int]) -> "tuple[LeftOut, ...]":
+        """Reason -> rows, as it is told: by reason."""
+        return tuple(cls(reason=reason, rows=rows) for reason, rows in sorted(reasons.items()))
+
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
     """What a format made of a release: `rows + sum(left_out) == the rows it was given`."""

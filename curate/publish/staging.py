@@ -8,7 +8,6 @@ All of it may be deleted at any time; then the next publishing makes it anew.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -25,6 +24,7 @@ from curate.errors import StoreError, UsageError
 from curate.publish.base import File, Format, Medium, Release, Written
 from curate.publish.writing import Staging
 from curate.schema import identity
+from curate.store.durable import held_alone
 from curate.store.freshness import cache_folder
 from curate.store.part import TEMPORARY_PREFIX
 from curate.store.place import Place, digest_of, open_binary, walk
@@ -101,13 +101,11 @@ def opened(folder: Path) -> Iterator[Desk]:
         UsageError: another one works there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"{folder} is in use by another publishing of this corpus; let it end, then run the command again"
-            ) from None
+    busy = UsageError(
+        f"{folder} is in use by another publishing of this corpus; let it end, then run the command again"
+    )
+    (folder / "lock").touch()
+    with held_alone(folder / "lock", busy):
         yield Desk(folder)
 
 

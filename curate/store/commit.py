@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from curate.errors import ConservationError, StoreError
 from curate.schema import TABLES, Refusal, Unit, Verdict
+from curate.store.durable import sync_folder
 from curate.store.objects import put_file, put_tree, switch
 from curate.store.parquet import HashingFile, TableFile
 from curate.store.part import TEMPORARY_PREFIX, Count, OutputFile, Part, Sidecar, encode_sidecar
@@ -237,14 +238,14 @@ class TreeWriter:
             for _, file in files_of(self.path):
                 _sync_file(file)
             for folder in sorted({file.parent for _, file in files_of(self.path)} | {self.path}, reverse=True):
-                _sync_folder(folder)
+                sync_folder(folder)
             digest, size, count = digest_of_tree(self.path)
             final = self._home / f"{digest[:32]}{self._suffix}"
             if final.is_dir() and digest_of_tree(final)[0] != digest:
                 remove_tree(final)
             if not final.is_dir():
                 self.path.rename(final)
-                _sync_folder(self._home)
+                sync_folder(self._home)
         self.stored = StoredTree(final.relative_to(self._out).as_posix(), digest, size, count)
         return self.stored
 
@@ -287,7 +288,7 @@ class _Temporary:
             stem = self.stem if bucket is None else f"{self.stem}-{bucket:05d}"
             final = self.home / f"{stem}-{digest[:32]}.parquet"
             self.path.rename(final)
-            _sync_folder(self.home)
+            sync_folder(self.home)
         return OutputFile(
             table=table,
             bucket=bucket,
@@ -329,7 +330,7 @@ def replace_file(path: Place, data: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def retire(out: Place, parts: Iterable[Part]) -> None:
@@ -366,17 +367,9 @@ def _make_folder(folder: Path) -> None:
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
 
 
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

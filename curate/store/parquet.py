@@ -98,7 +98,8 @@ class TableFile:
         self._pending_rows = 0
         self._writer = pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **_settings(schema))
         self._group_rows = IMAGE_GROUP_ROWS if _is_images(schema) else None
-        self._group_bytes = CATALOG_GROUP_BYTES if _is_of_catalog(schema) else ROW_GROUP_BYTES
+        self._even = _is_of_catalog(schema)
+        self._group_bytes = CATALOG_GROUP_BYTES if self._even else ROW_GROUP_BYTES
 
     def write(self, table: pa.Table) -> None:
         """Add rows; they must be of the file's schema exactly."""
@@ -130,7 +131,7 @@ class TableFile:
         rows_a_group = max(1, int(table.num_rows * self._group_bytes / max(table.nbytes, 1)))
         if self._group_rows:
             rows_a_group = min(rows_a_group, self._group_rows)
-        waiting = 0 if last or not _is_of_catalog(self.schema) else table.num_rows % rows_a_group
+        waiting = 0 if last or not self._even else table.num_rows % rows_a_group
         ready = table.slice(0, table.num_rows - waiting)
         self._writer.write_table(ready, row_group_size=rows_a_group)
         self.rows += ready.num_rows

@@ -18,7 +18,21 @@ __all__ = ["SubjectTaskContract", "TaskContract"]
 Drafted = list[tuple[Subject, list[Draft]]]
 
 
-class TaskContract:
+class _Given:
+    """What is given to a task of either scope."""
+
+    @pytest.fixture
+    def vocabulary(self) -> Vocabulary:
+        """Label set -> its concepts, sorted."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def options(self) -> Mapping[str, object]:
+        """Settings of the task that are not the default."""
+        return {}
+
+
+class TaskContract(_Given):
     """Fixtures: `task`, its class; `subjects`, assets with their annotations; `vocabulary`, what label sets can name.
 
     Among the subjects should be some of which the task has something to say, and some of which it has not.
@@ -33,16 +47,6 @@ class TaskContract:
     def subjects(self) -> Sequence[Subject]:
         """What is drafted about."""
         raise NotImplementedError
-
-    @pytest.fixture
-    def vocabulary(self) -> Vocabulary:
-        """Label set -> its concepts, sorted."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def options(self) -> Mapping[str, object]:
-        """Settings of the task that are not the default."""
-        return {}
 
     @pytest.fixture
     def draft(
@@ -142,7 +146,7 @@ def _verify(drafted: Drafted, vocabulary: Vocabulary) -> None:
             assert refusal is None, f"{refusal.reason if refusal else ''}: {told}"
 
 
-class SubjectTaskContract:
+class SubjectTaskContract(_Given):
     """Of a task of scope `subject`. Fixtures: `task`; `histories`, the assets of some subjects; `vocabulary`.
 
     Among the histories should be one that gives nothing to say.
@@ -157,16 +161,6 @@ class SubjectTaskContract:
     def histories(self) -> Sequence[Sequence[Subject]]:
         """What is drafted about."""
         raise NotImplementedError
-
-    @pytest.fixture
-    def vocabulary(self) -> Vocabulary:
-        """Label set -> its concepts, sorted."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def options(self) -> Mapping[str, object]:
-        """Settings of the task that are not the default."""
-        return {}
 
     @pytest.fixture
     def draft(

@@ -100,7 +100,7 @@ class HfParquet:
         return Written(
             format=self.name,
             rows=held.total(),
-            left_out=tuple(LeftOut(reason=reason, rows=rows) for reason, rows in sorted(left_out.items())),
+            left_out=LeftOut.of(left_out),
             configs=tuple(configs),
         )
 

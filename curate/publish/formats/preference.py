@@ -124,8 +124,7 @@ def _write(name: str, release: Release, writer: Writer, style: _Style) -> Writte
                 reasons.add(why, split, _reason(row, contrast, sheets.rows[part, split] - 1))
                 rows += 1
     _register(sheets, release, writer, name, style)
-    told = tuple(LeftOut(reason=reason, rows=number) for reason, number in sorted(left_out.items()))
-    return Written(format=name, rows=rows, left_out=told)
+    return Written(format=name, rows=rows, left_out=LeftOut.of(left_out))
 
 
 def _reason(row: Row, contrast: Contrast, place: int) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def render(
     return Written(
         format=name,
         rows=sheets.rows.total(),
-        left_out=tuple(LeftOut(reason=reason, rows=reasons[reason]) for reason in sorted(reasons)),
+        left_out=LeftOut.of(reasons),
         configs=sheets.configs(name, release.splits),
     )
 

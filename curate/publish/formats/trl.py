@@ -73,7 +73,7 @@ class Trl:
         return Written(
             format=self.name,
             rows=sum(release.rows_in.values()) - left_out.total(),
-            left_out=tuple(LeftOut(reason=reason, rows=rows) for reason, rows in sorted(left_out.items())),
+            left_out=LeftOut.of(left_out),
             configs=(config,),
         )
 

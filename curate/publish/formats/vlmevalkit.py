@@ -106,8 +106,7 @@ class VlmEvalKit:
             digests |= tables.digests()
         with writer.create(f"{self.name}/md5.json") as file:
             file.write(json.dumps(digests, indent=2, sort_keys=True).encode() + b"\n")
-        told = tuple(LeftOut(reason=reason, rows=number) for reason, number in sorted(left_out.items()))
-        return Written(format=self.name, rows=rows, left_out=told)
+        return Written(format=self.name, rows=rows, left_out=LeftOut.of(left_out))
 
 
 def _columns(kind: str) -> tuple[str, ...]:

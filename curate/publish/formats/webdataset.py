@@ -103,8 +103,7 @@ class WebDataset:
                             held += 1
                             sample = next(samples, None)
                     writer.count(path, held)
-        told = tuple(LeftOut(reason=reason, rows=number) for reason, number in sorted(left_out.items()))
-        return Written(format=self.name, rows=rows, left_out=told)
+        return Written(format=self.name, rows=rows, left_out=LeftOut.of(left_out))
 
 
 def _samples(rows: Iterable[Row], per: str, left_out: Counter[str]) -> Iterator[_Sample]:

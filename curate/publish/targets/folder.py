@@ -15,6 +15,7 @@ from typing import Final
 from curate.publish.base import File
 from curate.publish.targets.base import Held, Parcel, Sent, TargetError, deliver, look
 from curate.publish.writing import plain_path
+from curate.store.durable import sync_folder
 from curate.store.part import TEMPORARY_PREFIX
 from curate.store.place import digest_of, walk
 
@@ -98,7 +99,7 @@ class FolderTarget:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _sync(self.folder)
+        sync_folder(self.folder)
 
     def remove(self, paths: Sequence[str]) -> None:
         """See `Shelf.remove`. Folders in which nothing lies any more go, too."""
@@ -111,13 +112,13 @@ class FolderTarget:
                         break
                     parent.rmdir()
         if paths:
-            _sync(self.folder)
+            sync_folder(self.folder)
 
     def settle(self) -> None:
         """See `Shelf.settle`: files were made durable where they were staged or copied, now the names are."""
         for folder in sorted(self._made):
             with contextlib.suppress(FileNotFoundError):
-                _sync(folder)
+                sync_folder(folder)
         self._made.clear()
 
     def tidy(self) -> None:
@@ -176,11 +177,3 @@ def _copy(source: Path, target: Path, size: int) -> None:
         if os.fstat(written.fileno()).st_size != size:
             raise OSError(errno.EIO, "a staged file is not as long as it was", str(source))
         os.fsync(written.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
