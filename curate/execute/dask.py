@@ -13,7 +13,8 @@ from typing import Any, Final
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
 from distributed.core import Status
-from distributed.utils import sync
+from distributed.utils import LoopRunner, sync
+from tornado.ioloop import IOLoop
 
 from curate.errors import UsageError
 from curate.execute.base import Beat, Job, Work, WorkerError, processors
@@ -24,6 +25,9 @@ __all__ = ["DaskExecutor"]
 
 PATIENCE_S: Final = 60
 """How long a scheduler may take to answer, and a cluster to have its first worker."""
+
+STARTS: Final = 6
+"""How often an event loop is started that does not come."""
 
 GONE_S: Final = 1800.0
 """How long a cluster that was there before may be without any worker: its machines may be waited for in a queue."""
@@ -98,9 +102,11 @@ class DaskExecutor:
 
     def _begin(self) -> None:
         self._exit.enter_context(_quiet())
-        where = self._address or self._exit.enter_context(_local_cluster(self._limit or processors()))
+        loop = self._exit.enter_context(_loop())
+        where = self._address or self._exit.enter_context(_local_cluster(self._limit or processors(), loop))
         try:
-            self._client = self._exit.enter_context(Client(where, timeout=PATIENCE_S, set_as_default=False))
+            client = Client(where, loop=loop, timeout=PATIENCE_S, set_as_default=False)
+            self._client = self._exit.enter_context(client)
             self._client.wait_for_workers(1, timeout=PATIENCE_S)
         except (OSError, ValueError) as problem:  # a timeout is an OSError
             raise UsageError(
@@ -274,11 +280,28 @@ def _topic(ticket: Hashable) -> str:
 
 
 @contextmanager
-def _local_cluster(workers: int) -> Iterator[LocalCluster]:
+def _loop() -> Iterator[IOLoop]:
+    """An event loop in a thread of its own. Dask waits ten seconds for one to start, and a busy machine needs more."""
+    for _ in range(STARTS):
+        runner = LoopRunner()
+        with suppress(AssertionError):  # how it says that the loop did not start in time
+            runner.start()
+            break
+    else:
+        raise WorkerError("the event loop of Dask does not start on this machine; run the same command again")
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+@contextmanager
+def _local_cluster(workers: int, loop: IOLoop) -> Iterator[LocalCluster]:
     """A scheduler in this process, and processes of workers that are replaced when they are killed."""
     with variables_kept(), dask.config.set(LOCAL):
         start = partial(
             LocalCluster,
+            loop=loop,
             n_workers=workers,
             threads_per_worker=1,
             processes=True,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from distributed.utils import LoopRunner
 
 from curate.errors import CurateError, UsageError
 from curate.execute import Executing
@@ -150,6 +151,22 @@ def test_an_address_at_which_nobody_answers_is_told(name: str, address: str, mon
         pytest.raises(UsageError, match=f"answers at {address}.*correct --address"),
         Executing(name, 1, address).open(),
     ):
+        pass
+
+
+def test_a_dask_loop_that_starts_late_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, late = LoopRunner.start, [True, True]
+
+    def start(runner: LoopRunner) -> None:
+        if late:
+            assert late.pop() is None
+        begin(runner)
+
+    monkeypatch.setattr(LoopRunner, "start", start)
+    with dask_cluster(tmp_path) as address, DaskExecutor(None, address) as executor:
+        assert executor.workers > 0
+    late.extend([True] * 100)
+    with pytest.raises(WorkerError, match="does not start on this machine"), DaskExecutor(None, address):
         pass
 
 
