@@ -53,10 +53,10 @@ lint: .venv/.dev
 	$(BIN)/lint-imports
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest -n 2 -m "not slow and not crash"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not crash"
 
 test-slow: .venv/.dev
-	$(BIN)/python -m pytest -n 2 -m "slow or crash" --ignore tests/llm --ignore tests/airflow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or crash" --ignore tests/llm --ignore tests/airflow
 
 test-llm:
 	$(PYTHON) tests/llm/environment.py .venv-llm

@@ -135,6 +135,11 @@ INVARIANTS: Final[dict[str, str]] = {
         OR (volume_mm3 IS NOT NULL) <> coalesce(n.frame = 'volume' AND mask IS NOT NULL, false)
         OR volume_mm3 IS NOT NULL AND NOT coalesce(
         abs(volume_mm3 / (list_sum(mask.counts[2:-:2]) * abs({_DETERMINANT})) - 1) < 1e-6, false)
+        OR volume_mm3 IS NOT NULL AND NOT coalesce(pieces BETWEEN 1 AND len(mask.counts) // 2, false)
+        OR volume_mm3 IS NULL AND pieces IS NOT NULL
+        AND NOT coalesce(form = 'slice' AND area_mm2 > 0 AND pieces > 0, false)
+        OR mean_hu IS NOT NULL
+        AND NOT coalesce(volume_mm3 IS NOT NULL AND isfinite(mean_hu) AND rescale_unit = 'HU', false)
         OR n.frame = 'volume' AND NOT coalesce(
         abs(extent_mm[1] / ((box[4] - box[1]) * spacing_mm[3]) - 1) < 1e-6
         AND abs(extent_mm[2] / ((box[5] - box[2]) * spacing_mm[2]) - 1) < 1e-6

@@ -129,6 +129,8 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     area_mm2: float | None = None
     volume_mm3: float | None = None
     extent_mm: list[float] | None = None
+    pieces: int | None = None
+    mean_hu: float | None = None
     flags: list[str] = []
     qualifiers: dict[str, str] = {}
     annotator: Annotator

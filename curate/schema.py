@@ -248,6 +248,8 @@ class Reason(StrEnum):
     DECODER_CRASH = "decoder_crash"
     TIME_LIMIT = "time_limit"  # environmental
     MEMORY_LIMIT = "memory_limit"  # environmental
+    # draft
+    NO_TERM = "no_term"  # filtered: nothing names a concept in a language that the recipe's tasks are to speak
     # verify
     EMPTY_TEXT = "empty_text"
     IMAGE_TOKENS = "image_tokens"
@@ -535,6 +537,8 @@ ANNOTATIONS = pa.schema(
         pa.field("area_mm2", pa.float64()),  # null where no tag proves a spacing
         pa.field("volume_mm3", pa.float64()),  # of a mask in a volume
         pa.field("extent_mm", pa.list_(pa.float64())),  # of the box along column, row (and slice)
+        pa.field("pieces", pa.int32()),  # of a mask in a volume, and on its slices: parts that touch nowhere
+        pa.field("mean_hu", pa.float64()),  # of its voxels; null where nothing proves Hounsfield units
         _required("flags", STRINGS),  # clipped, crowd, difficult, truncated, ...
         _required("qualifiers", pa.map_(pa.string(), pa.string())),  # further columns that the card names
         _required("annotator", pa.string()),

@@ -48,6 +48,27 @@ class VoxelRuns:
         x0, y0, z0, x1, y1, z1 = (float(edge) for edge in edges)
         return (x0, y0, z0, x1, y1, z1)
 
+    @property
+    def pieces(self) -> int:
+        """How many parts of the mask touch each other nowhere, not even at a corner (26 neighbours)."""
+        parent = np.arange(self.starts.size)
+        for one, other in self._neighbours():
+            parent = _joined(parent, one, other)
+        return int(np.count_nonzero(parent == np.arange(parent.size)))
+
+    def _neighbours(self) -> Iterator[tuple[Places, Places]]:
+        """Pairs of runs that touch, by their numbers: of each column with the four that follow it."""
+        depth, height, width = self.shape
+        z, x, first, last = self._runs()
+        for dz, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
+            (own,) = np.nonzero((z + dz < depth) & (x + dx >= 0) & (x + dx < width))
+            column = ((z[own] + dz) * width + x[own] + dx) * height
+            begin = np.searchsorted(self.stops, column + np.maximum(first[own] - 1, 0), side="right")
+            end = np.searchsorted(self.starts, column + np.minimum(last[own] + 1, height), side="left")
+            met = np.maximum(end - begin, 0)
+            offset = np.arange(int(met.sum())) - np.repeat(np.cumsum(met) - met, met)
+            yield np.repeat(own, met), np.repeat(begin, met) + offset
+
     def spans(self, axis: int, index: int) -> bool:
         """Whether a plane across an array axis lies within the box, whatever is set on it."""
         return self.box[2 - axis] <= index < self.box[5 - axis]
@@ -89,6 +110,20 @@ class VoxelRuns:
         column, first = np.divmod(self.starts, height)
         z, x = np.divmod(column, width)
         return z, x, first, first + (self.stops - self.starts)
+
+
+def _joined(parent: Places, one: Places, other: Places) -> Places:
+    """Trees of runs, each named by its smallest, after the pairs were joined (Shiloach and Vishkin 1982)."""
+    while True:
+        here, there = parent[one], parent[other]
+        apart = here != there
+        if not apart.any():
+            return parent
+        here, there = here[apart], there[apart]
+        np.minimum.at(parent, np.maximum(here, there), np.minimum(here, there))
+        while not np.array_equal(parent, shorter := parent[parent]):
+            parent = shorter
+        one, other = one[apart], other[apart]
 
 
 def mask_runs(mask: Array, shape: Shape3, origin: Shape3 = (0, 0, 0)) -> VoxelRuns | None:

@@ -90,6 +90,7 @@ ANNOTATIONS = [
         "mask": {"height": 6, "width": 8, "depth": 4, "counts": [8, 3, 181]},
         "volume_mm3": 3 * DETERMINANT,
         "extent_mm": [STEPS[2], 3 * STEPS[1], STEPS[0]],
+        "pieces": 1,
     }
 ]
 ELSEWHERE = ("groups", "images", "videos", "pairs", "parts", "responses")
@@ -192,6 +193,9 @@ def test_each_sentence_is_broken_by_what_it_forbids(sentence: str, key: str, col
         {"extent_mm": [STEPS[2], 3 * STEPS[1]]},
         {"extent_mm": None},
         {"area_mm2": 4.0},
+        {"pieces": None},
+        {"pieces": 2},
+        {"mean_hu": 40.0},  # of values that nothing proves to be in Hounsfield units
     ],
 )
 def test_what_is_measured_follows_from_mask_box_and_grid(columns: Row) -> None:

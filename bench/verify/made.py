@@ -1,4 +1,5 @@
-"""Texts of our own templates on made-up facts, for what the corpora at hand never state: sides, grades, many absences.
+"""Texts of our own templates on made-up facts, for what the corpora at hand never state: sides, grades, many absences,
+visits whose findings and measured values change.
 
 What is stated follows from a hash; no image stands behind it, and none is needed to judge a text by its annotations.
 """
@@ -6,15 +7,21 @@ What is stated follows from a hash; no image stands behind it, and none is neede
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from bench.verify.rows import Draw, Row
 from curate.rows import Annotation, Asset, Subject
 from curate.schema import Annotator, Kind, Laterality, Refusal, State, World, identity
 from curate.tasks import make_task
+from curate.tasks.base import Language
 from curate.vocabulary import LabelNames
 
-__all__ = ["MADE", "made_rows"]
+__all__ = ["LANGUAGES", "MADE", "MADE_ZH", "made_rows"]
 
 MADE = "own templates, made facts"
+MADE_ZH = "own templates, made facts, Chinese"
+TASKS = ("label_caption", "closed_vqa", "open_vqa", "multiple_choice")
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 SUBJECTS = 40
 """Subjects of each examination."""
 
@@ -66,19 +73,88 @@ EXAMINATIONS = (
 )  # fmt: skip
 
 
-def made_rows() -> Iterator[Row]:
-    """Captions and questions about every made-up subject."""
+VISITED = EXAMINATIONS[0]
+"""What is made up of patients who come again."""
+MEASURED = (("cardiothoracic ratio", None, (0.43, 0.47, 0.52, 0.58)), ("nodule diameter", "mm", (6.0, 8.5, 8.5, 13.0)))
+"""What is measured on each visit, its unit and the values."""
+VISITS = 3
+
+
+def made_rows(language: Language = "en") -> Iterator[Row]:
+    """Captions and questions about every made-up subject, and comparisons of the visits of some patients."""
+    group = MADE if language == "en" else MADE_ZH
+    yield from _subject_rows(group, language)
+    yield from _visit_rows(group, language)
+
+
+def _subject_rows(group: str, language: Language) -> Iterator[Row]:
     for number, examination in enumerate(EXAMINATIONS):
         source = f"made-{number}"
         vocabulary = {"findings": LabelNames(tuple(sorted(examination.findings)), examination.world)}
-        tasks = [make_task(name, {}, vocabulary) for name in ("label_caption", "closed_vqa", "open_vqa")]
+        grades = {} if examination.grade is None else {"scales": {examination.grade[0]: list(examination.grade[1])}}
+        settings = {"multiple_choice": {"findings": 2, **grades}}
+        spoken = {"languages": [language]}
+        tasks = [make_task(name, settings.get(name, {}) | spoken, vocabulary) for name in TASKS]
         for place in range(SUBJECTS):
             subject = _subject(source, examination, place)
             for task in tasks:
                 for draft in task.draft(subject):
                     if not isinstance(draft, Refusal):
                         about = (subject.asset,)
-                        yield Row(draft.draft_id, MADE, draft.task, draft, about, subject.annotations, vocabulary)
+                        yield Row(draft.draft_id, group, draft.task, draft, about, subject.annotations, vocabulary)
+
+
+def _visit_rows(group: str, language: Language) -> Iterator[Row]:
+    """Questions about consecutive visits: every finding that is known of both, and every value."""
+    names = tuple(sorted(VISITED.findings))
+    vocabulary = {"findings": LabelNames(names, VISITED.world)}
+    measured = {concept: 0.02 if unit is None else 1.0 for concept, unit, _ in MEASURED}
+    settings = {"unchanged": 3, "variants": 2, "measurements": measured, "languages": [language]}
+    task = make_task("temporal", settings, vocabulary)
+    for place in range(SUBJECTS):
+        history = [_visit(place, visit) for visit in range(VISITS)]
+        by_id = {subject.asset.asset_id: subject for subject in history}
+        for draft in task.draft(history):
+            if not isinstance(draft, Refusal):
+                about = [by_id[asset_id] for asset_id in draft.asset_ids]
+                yield Row(
+                    draft.draft_id,
+                    group,
+                    draft.task,
+                    draft,
+                    tuple(subject.asset for subject in about),
+                    tuple(each for subject in about for each in subject.annotations),
+                    vocabulary,
+                    prior=True,
+                )
+
+
+def _visit(place: int, visit: int) -> Subject:
+    draw = Draw("visit", place, visit)
+    made = _subject("made-visits", VISITED, VISITS * place + visit)
+    asset = msgspec.structs.replace(
+        made.asset, subject=f"{place}", study=f"{place}-{visit}", day_offset=7 * visit + draw.below("day", 6)
+    )
+    values = tuple(
+        Annotation(
+            annotation_id=identity(asset.asset_id, concept),
+            asset_id=asset.asset_id,
+            source=asset.source,
+            label_set="measured",
+            world=World.OPEN,
+            exhaustive=False,
+            kind=Kind.MEASUREMENT,
+            label=concept,
+            concept=concept,
+            value=draw.pick(concept, told),
+            unit=unit,
+            annotator=Annotator.HUMAN,
+            file="made",
+            locator=concept,
+        )
+        for concept, unit, told in MEASURED
+    )
+    return Subject(asset, (*made.annotations, *values))
 
 
 def _subject(source: str, examination: Examination, place: int) -> Subject:

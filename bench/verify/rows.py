@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,12 +20,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A text that the annotations of its row forbid. `prompt` is the whole first turn, image tokens included."""
+    """A text that the annotations of its row forbid. `prompt` is the whole first turn, image tokens included.
+
+    `constraints` and `assets` stand in place of the row's own where the lie is in what was asked or in which images are
+    shown: a task that errs writes both alike.
+    """
 
     kind: str
     prompt: str
     answer: str
     why: str  # from which facts it follows that the text is false or not given
+    constraints: str | None = None
+    assets: tuple[Asset, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,16 +81,23 @@ class Row:
         asked: dict[str, Any] = msgspec.json.decode(self.draft.constraints)
         return asked
 
-    def mutant(self, kind: str, why: str, *, answer: str | None = None, question: str | None = None) -> Mutant:
-        """This row with another answer or another question (without image tokens)."""
-        prompt = self.draft.messages[0].content if question is None else self.tokens + question
-        return Mutant(kind, prompt, self.answer if answer is None else answer, why)
-
     def draft_with(self, prompt: str, answer: str, origin: Origin) -> Draft:
         """The row's draft with other texts from another hand."""
         first, *middle, last = self.draft.messages
         turns = [Message(first.role, prompt), *middle, Message(last.role, answer)]
         return msgspec.structs.replace(self.draft, messages=turns, origin=origin)
+
+    def mutated(self, mutant: Mutant) -> "Row":
+        """This row with the text of a mutant, and what else it changes. Annotations are those of the images shown."""
+        draft = self.draft_with(mutant.prompt, mutant.answer, self.draft.origin)
+        if mutant.constraints is not None:
+            draft = msgspec.structs.replace(draft, constraints=mutant.constraints)
+        if mutant.assets is None:
+            return replace(self, draft=draft)
+        shown = [asset.asset_id for asset in mutant.assets]
+        draft = msgspec.structs.replace(draft, asset_ids=shown)
+        annotations = tuple(each for each in self.annotations if each.asset_id in shown)
+        return replace(self, draft=draft, assets=mutant.assets, annotations=annotations)
 
 
 class Draw:

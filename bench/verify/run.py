@@ -18,7 +18,7 @@ from typing import Any
 from bench.verify.entries import lies_of_folder, rows_of_folder
 from bench.verify.intervals import Rate
 from bench.verify.judging import Judge
-from bench.verify.made import made_rows
+from bench.verify.made import LANGUAGES, made_rows
 from bench.verify.mutators import families, kinds, mutants
 from bench.verify.published import PublishedRates, judge_published, preference_files, print_published
 from bench.verify.rows import Draw, Mutant, Row
@@ -115,7 +115,7 @@ def judge_clean(bench: Bench, rows: Iterable[Row], judge: Judge) -> Iterator[Row
 def judge_mutants(bench: Bench, rows: Iterable[Row], per_kind: int, judge: Judge) -> None:
     """Mutate rows of one group and count what is refused."""
     for row, mutant in chosen_mutants(rows, per_kind):
-        verdict = judge.verdict(row, row.draft_with(mutant.prompt, mutant.answer, row.draft.origin))
+        verdict = judge.verdict(row.mutated(mutant))
         bench.caught[row.group][mutant.kind][isinstance(verdict, Refusal)] += 1
         if isinstance(verdict, Refusal):
             bench.reasons[mutant.kind][str(verdict.reason)] += 1
@@ -139,7 +139,7 @@ def _miss(bench: Bench, row: Row, mutant: Mutant | None, why: str, lie: str | No
             "kind": mutant.kind if mutant else lie or "clean",
             "row": row.row_id,
             "source": row.draft.source,
-            "asks": row.asks,
+            "asks": row.mutated(mutant).asks if mutant else row.asks,
             "prompt": mutant.prompt if mutant else row.draft.messages[0].content,
             "clean": row.answer,
             "answer": mutant.answer if mutant else row.answer,
@@ -182,7 +182,7 @@ def measured(
         drafts = list(corpus_rows(run))[:limit]
     with opened_phantoms(phantoms) as run:
         drafts += list(corpus_rows(run, OF_PHANTOMS))[:limit]
-    drafts += list(made_rows())[:limit]
+    drafts += [row for language in LANGUAGES for row in list(made_rows(language))[:limit]]
     drafts += [as_model_text(row) for row in drafts if row.group != SOURCE_TEXT]
     for group in sorted({row.group for row in drafts}):
         accepted = list(judge_clean(bench, (row for row in drafts if row.group == group), judge))

@@ -16,6 +16,7 @@ from curate.publish.croissant_records import encoding_of, record_set, split_reco
 from curate.publish.facts import Facts, SourceFacts
 from curate.publish.front_matter import config_names
 from curate.publish.licences import licence_address, licence_keys
+from curate.publish.markdown import is_address
 from curate.publish.responsible import responsible
 from curate.publish.usage import usage
 
@@ -138,7 +139,7 @@ def croissant(
 def _description(facts: Facts) -> str:
     going = [one for one in facts.sources if one.rows]
     return (
-        f"{facts.rows:,} instruction rows over {facts.media:,} media of {len(going):,} public medical datasets. Every "
+        f"{facts.rows:,} instruction rows over {facts.media:,} media of {len(going):,} medical sources. Every "
         "text was proved against the annotations that its row names."
     )
 
@@ -232,7 +233,7 @@ def _entity(one: SourceFacts) -> dict[str, Any]:
         "@id": f"#source-{one.id}",
         "@type": "prov:Entity",
         "prov:label": one.card.title,
-        "sc:url": source.home,
+        "sc:url": source.home if is_address(source.home) else None,
         "sc:version": source.version,
         "sc:citation": source.cite,
         "sc:license": [

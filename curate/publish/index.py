@@ -72,7 +72,7 @@ INDEX: Final = pa.schema(
 _SAID: Final = (
     "label_set", "world", "exhaustive", "kind", "label", "concept", "code", "code_system", "state", "side", "value",
     "unit", "question", "text", "language", "frame", "box", "point", "polygons", "mask", "area_px", "area_mm2",
-    "volume_mm3", "extent_mm", "flags", "qualifiers", "annotator",
+    "volume_mm3", "extent_mm", "pieces", "mean_hu", "flags", "qualifiers", "annotator",
 )  # fmt: skip
 """Columns of an annotation that say something; the others tell where it stands."""
 

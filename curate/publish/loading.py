@@ -40,10 +40,13 @@ def _parts(written: Sequence[Written], files: Sequence[File]) -> Iterator[str]:
         name, config = names[0]
         split = next(iter(config.data_files))
         yield (
-            "With `datasets`, from a folder or from a repository of the Hub (configurations: "
+            "With `datasets`, from this folder, or from a repository of the Hub by its name (configurations: "
             f"{', '.join(f'`{name}`' for name, _ in names)}):"
         )
-        yield _code(f'import datasets\n\nrows = datasets.load_dataset(".", "{name}", split="{split}")')
+        yield _code(
+            "from pathlib import Path\n\nimport datasets\n\n"
+            f'rows = datasets.load_dataset(str(Path.cwd()), "{name}", split="{split}")'
+        )
     for one in written:
         data = [file for file in files if file.path.startswith(f"{one.format}/") and file.rows]
         found = next(((file, _suffix(file)) for file in data if _suffix(file) in _BY_SUFFIX), None)

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
-__all__ = ["count", "plain", "quote", "share", "table"]
+__all__ = ["count", "is_address", "plain", "quote", "share", "table"]
 
 _MARKUP: Final = re.compile(r"([\\`*_\[\]<>|#~$])")
 
@@ -12,6 +13,15 @@ _MARKUP: Final = re.compile(r"([\\`*_\[\]<>|#~$])")
 def plain(text: object) -> str:
     """A text in one line whose every character stands for itself."""
     return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def is_address(text: str) -> bool:
+    """True for an address that a browser opens."""
+    try:
+        found = urlsplit(text)
+    except ValueError:
+        return False
+    return found.scheme in ("http", "https") and bool(found.netloc) and not any(sign.isspace() for sign in text)
 
 
 def quote(text: str) -> str:

@@ -11,7 +11,7 @@ from curate.publish.base import File, Release, Written
 from curate.publish.facts import Facts, SourceFacts
 from curate.publish.front_matter import front_matter
 from curate.publish.loading import loading
-from curate.publish.markdown import count, plain, share, table
+from curate.publish.markdown import count, is_address, plain, share, table
 from curate.schema import Origin, World
 
 __all__ = ["WITHHELD", "Picture", "Rebuild", "readme"]
@@ -106,9 +106,10 @@ def _intro(release: Release, facts: Facts) -> str:
     going = [source for source in facts.sources if source.rows]
     withheld = sum(sum(source.withheld.values()) for source in facts.sources)
     kept = f" {count(withheld)} further rows of the corpus stay at home, see [Sources](#sources)." if withheld else ""
+    sources = f"{count(len(going))} medical source{'s' * (len(going) != 1)}"
     return (
-        f"{count(facts.rows)} instruction rows over {count(facts.media)} media of {count(len(going))} public medical "
-        f"datasets. Each row is a conversation about what its media show, proved against the "
+        f"{count(facts.rows)} instruction rows over {count(facts.media)} media of {sources}. "
+        f"Each row is a conversation about what its media show, proved against the "
         f"annotations that it names. The whole goes under `{release.licence}`; each row carries its own "
         f"licence, and [LICENSE.md](LICENSE.md) quotes the terms.{kept}\n\n"
         "Not for diagnosis: nobody checked a row at a bedside, and the annotations are those of the sources."
@@ -125,7 +126,7 @@ def _sources(facts: Facts) -> Iterator[str]:
         _SOURCE_HEAD,
         [
             (
-                f"[{plain(one.id)}]({_address(one.card.source.home)})",
+                _linked(one.id, one.card.source.home),
                 plain(one.card.title),
                 plain(", ".join(one.modalities)),
                 plain(one.card.source.version or ""),
@@ -160,8 +161,16 @@ def _sources(facts: Facts) -> Iterator[str]:
         yield f"The recipe takes so many items at most: {told}."
 
 
-def _address(url: str) -> str:
-    return f"<{url.replace('<', '%3C').replace('>', '%3E').replace(' ', '%20')}>"
+def _linked(name: str, home: str) -> str:
+    """A name that leads home, where home is an address and not a command or a sentence."""
+    return f"[{plain(name)}]({_address(home)})" if is_address(home) else plain(name)
+
+
+def _address(home: str) -> str:
+    """Where a source is from, as a link where it is an address."""
+    if not is_address(home):
+        return plain(home)
+    return f"<{home.replace('<', '%3C').replace('>', '%3E')}>"
 
 
 def _splits(facts: Facts) -> Iterator[str]:

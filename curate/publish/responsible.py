@@ -15,7 +15,7 @@ def responsible(facts: Facts) -> dict[str, Any]:
     going = [one for one in facts.sources if one.rows]
     told: dict[str, Any] = {
         "rai:dataCollection": (
-            f"Derived from {len(going):,} public datasets: "
+            f"Derived from {len(going):,} sources: "
             + "; ".join(f"{one.card.title} ({one.card.source.home})" for one in going)
             + "."
         ),

@@ -41,6 +41,7 @@ _IN_SLOTS: Final = {
     "grade": (AnswerForm.GRADE, "value"),
     "locate": (AnswerForm.BOXES, "boxes"),
     "point": (AnswerForm.POINTS, "points"),
+    "refer": (AnswerForm.BOXES, "boxes"),
 }
 """Questions whose answer is a word of the template: the form of the answer, and the slot in which it stands."""
 _SAID: Final = {State.PRESENT: "yes", State.ABSENT: "no"}

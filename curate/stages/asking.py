@@ -15,6 +15,7 @@ from curate.recipe import Rewrite
 from curate.rows import Asset, Brief, Draft, Subject, Witness
 from curate.schema import REQUESTS, Form, Origin, identity
 from curate.stages.base import Run
+from curate.tasks.base import ENGLISH
 
 __all__ = ["SLICES", "Asking", "SliceDigests", "config_of", "pictures_of"]
 
@@ -77,10 +78,11 @@ class Asking:
     def ask(self, draft: Draft, about: Sequence[Subject]) -> Draft:
         """The draft with the id of its request, where its task gave a brief and the recipe wants it rewritten.
 
+        What a task says in several languages is rewritten from the English alone, whatever is to be written.
         A request shows one picture, so that of a draft about several goes along with none.
         """
         wanted = self._rewrite.tasks is None or draft.task in self._rewrite.tasks
-        if not wanted or draft.brief is None or draft.origin is not Origin.TEMPLATE:
+        if not wanted or draft.brief is None or draft.origin is not Origin.TEMPLATE or draft.language != ENGLISH:
             return draft
         brief = msgspec.json.decode(draft.brief, type=Brief)
         shown = self._rewrite.see_image and len(about) == 1

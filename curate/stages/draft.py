@@ -12,7 +12,7 @@ from curate.card import Card
 from curate.layouts.masks import is_label_map
 from curate.recipe import TaskEntry
 from curate.rows import Asset, Draft, Subject, rows_of, subjects, to_table
-from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Form, Refusal, Unit
+from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Form, Reason, Refusal, Unit
 from curate.stages.asking import Asking, SliceDigests, config_of, pictures_of
 from curate.stages.base import Beat, Run, bucket_parts, digest_of, stage_fingerprint
 from curate.store.commit import PartWriter
@@ -141,15 +141,23 @@ class _Drafts:
     """Drafts on their way to their table, and what tasks refuse to the ledger."""
 
     def __init__(self, writer: PartWriter, asking: Asking | None) -> None:
+        self._unnamed: set[tuple[str, str]] = set()
         self._writer = writer
         self._asking = asking
         self._held: list[Draft] = []
 
     def take(self, task: str, said: Iterable[Draft | Refusal], shown: Sequence[Subject]) -> None:
-        """What a task says of what it was shown; a refusal stands under the first of it."""
+        """What a task says of what it was shown; a refusal stands under the first of it.
+
+        A name that is missing in a language is told once per task, not for each of the drafts that it keeps from being.
+        """
         by_id = {subject.asset.asset_id: subject for subject in shown}
         for draft in said:
             if isinstance(draft, Refusal):
+                if draft.reason is Reason.NO_TERM:
+                    if (task, draft.detail) in self._unnamed:
+                        continue
+                    self._unnamed.add((task, draft.detail))
                 self._writer.saw(Unit.DRAFT)
                 self._writer.refuse(Unit.DRAFT, shown[0].asset.item_key, draft, locator=task)
             else:

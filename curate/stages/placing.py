@@ -14,12 +14,18 @@ from curate.geometry_3d import Grid
 from curate.layouts.base import RawAnnotation, RawMask
 from curate.rows import Rle
 from curate.schema import Kind, Reason, Refusal, Verdict, identity
-from curate.stages.placing_volume import VolumeMasks, slice_geometry, space_columns
+from curate.stages.placing_volume import VolumeMasks, pieces_of_plane, slice_geometry, space_columns
+from curate.stages.voxel_values import Hounsfield
 
 __all__ = ["GEOMETRIC", "Cut", "Placer", "Raster", "Space", "Target"]
 
 GEOMETRIC: Final = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON, Kind.POINT})
 """What says where something is, so that a plane of a volume can be asked for it."""
+
+_PLACED: Final = (
+    "box", "point", "polygons", "mask", "area_px", "area_mm2", "volume_mm3", "extent_mm", "pieces",
+)  # fmt: skip
+"""Columns of `annotations` that what was placed fills."""
 
 ReadMask = Callable[[RawMask], npt.NDArray[Any] | Refusal]
 
@@ -42,13 +48,14 @@ class Raster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """A volume that annotations are placed on.
+    """A volume that annotations are placed on. `values`: its voxels, where they are proved to be Hounsfield units.
 
     A video, too, is a target without a raster: then `grid` is null, and only statements without geometry can be placed.
     """
 
     grid: Grid | None
     frame_of_reference: str | None = None  # a token
+    values: Hounsfield | None = None
     asset_id: str = ""
     source: str = ""
 
@@ -158,6 +165,7 @@ class Placer:
                 seen = pixels if target.axis == 0 else pixels[::-1]
                 _, steps, pixel_mm2 = slice_geometry(space.grid, target.axis)
                 columns = _measured(_mask_columns(geometry.encode_mask(seen)), steps, pixel_mm2)
+                columns["pieces"] = pieces_of_plane(seen)
             else:
                 columns = space_columns(one.runs, space.grid)
             found.append((one.suffix, columns | {"flags": list(one.flags)}))
@@ -246,14 +254,7 @@ class Placer:
             "text": raw.text,
             "language": raw.language or (labels.language if raw.text is not None else None),
             "frame": placed.get("frame", "raster") if placed else None,
-            "box": placed.get("box"),
-            "point": placed.get("point"),
-            "polygons": placed.get("polygons"),
-            "mask": placed.get("mask"),
-            "area_px": placed.get("area_px"),
-            "area_mm2": placed.get("area_mm2"),
-            "volume_mm3": placed.get("volume_mm3"),
-            "extent_mm": placed.get("extent_mm"),
+            **{name: placed.get(name) for name in _PLACED},
             "flags": flags,
             "qualifiers": sorted(raw.qualifiers.items()),
             "annotator": str(raw.annotator or labels.annotator),

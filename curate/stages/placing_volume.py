@@ -20,7 +20,15 @@ from curate.layouts.base import RawMask
 from curate.schema import Reason, Refusal
 from curate.voxel_runs import VoxelRuns, label_runs, mask_runs
 
-__all__ = ["Marked", "ReadStructures", "Structures", "VolumeMasks", "slice_geometry", "space_columns"]
+__all__ = [
+    "Marked",
+    "ReadStructures",
+    "Structures",
+    "VolumeMasks",
+    "pieces_of_plane",
+    "slice_geometry",
+    "space_columns",
+]
 
 Array = npt.NDArray[Any]
 
@@ -179,7 +187,14 @@ def space_columns(runs: VoxelRuns, grid: Grid) -> dict[str, Any]:
         "box": list(box),
         "volume_mm3": runs.voxels * grid.voxel_mm3,
         "extent_mm": list(extent_mm(box, grid)),
+        "pieces": runs.pieces,
     }
+
+
+def pieces_of_plane(pixels: Array) -> int:
+    """How many parts of a mask touch each other nowhere on one plane, not even at a corner."""
+    runs = mask_runs(pixels[None], (1, *pixels.shape))
+    return 0 if runs is None else runs.pieces
 
 
 def slice_geometry(grid: Grid, axis: int) -> tuple[tuple[int, int], tuple[float, float], float]:

@@ -1,5 +1,6 @@
 """read: one bucket of a source, from files to verified images and placed annotations. Every byte is read once."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -44,8 +45,9 @@ from curate.stages.conflicts import conflicts
 from curate.stages.item_files import ItemFiles, digest_of_files, files_of, real_paths, rehash
 from curate.stages.media import Made, Place, RefusedRegion, Request, medium_of
 from curate.stages.outgoing import Outgoing
-from curate.stages.placing import GEOMETRIC, Cut, Placer, Raster, Target
+from curate.stages.placing import GEOMETRIC, Cut, Placer, Raster, Space, Target
 from curate.stages.placing_volume import Structures, VolumeMasks
+from curate.stages.voxel_values import add_means
 from curate.store.commit import PartWriter
 from curate.store.freshness import NEVER
 from curate.store.parquet import read_table
@@ -66,7 +68,7 @@ class ReadStage:
     """One part per bucket of a source."""
 
     name = "read"
-    version = 4
+    version = 5
     tables: tuple[str, ...] = ("images", "videos", "assets", "annotations", "files", "rejects")
     after: tuple[str, ...] = ("scan",)
 
@@ -150,10 +152,15 @@ class _Bucket:
 
     def read(self, item: dict[str, Any]) -> None:
         """One item: it becomes assets, or it is refused with everything said about it."""
+        with contextlib.ExitStack() as trees:
+            self._read(item, trees)
+
+    def _read(self, item: dict[str, Any], trees: contextlib.ExitStack) -> None:
+        """A volume's tree stays at hand until all that is drawn in it was placed and measured."""
         self.writer.saw(Unit.ITEM)
         raws = _LIST_OF_RAW.decode(item["annotations"])
         self.writer.saw(Unit.ANNOTATION, len(raws))
-        made = self._made(item)
+        made = self._made(item, trees)
         first = made if isinstance(made, Refusal) else next(made, Refusal(Reason.NO_PIXELS, "nothing was found in it"))
         if isinstance(made, Refusal) or isinstance(first, Refusal):
             assert isinstance(first, Refusal)
@@ -187,7 +194,9 @@ class _Bucket:
             row["labelled_by"] = [name for name in item["labelled_by"] if name not in flawed]
         self.out.assets(rows)
 
-    def _made(self, item: dict[str, Any]) -> "Iterator[Made | RefusedRegion | Refusal] | Refusal":
+    def _made(
+        self, item: dict[str, Any], trees: contextlib.ExitStack
+    ) -> "Iterator[Made | RefusedRegion | Refusal] | Refusal":
         """What the item's medium makes of it; an error of reading or memory before the first asset refuses it."""
         poison = self.run.poisoned.get(item["item_key"])
         if poison is not None:
@@ -199,7 +208,7 @@ class _Bucket:
             modality=item["modality"],
             token=lambda what, identifier: self.run.key.token(what, self.source.id, identifier),
             beat=lambda: self.beat(item["item_key"]),
-            tree=lambda: self.writer.tree("volumes", ".zarr"),
+            tree=lambda: contextlib.nullcontext(trees.enter_context(self.writer.tree("volumes", ".zarr"))),
         )
         return self._guarded(request)
 
@@ -294,6 +303,8 @@ class _Bucket:
                     self.writer.refuse(Unit.ANNOTATION, item["item_key"], placed, file=raw.file, locator=raw.locator)
                 else:
                     self.writer.used(Unit.ANNOTATION)
+            if isinstance(target, Space) and target.values is not None:
+                add_means(rows, target.values, lambda: self.beat(self._at))
             flawed |= self.placer.lost
             if isinstance(target, Cut):
                 flawed |= placeless  # what is said of a whole volume says nothing of one plane

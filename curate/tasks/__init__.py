@@ -13,11 +13,17 @@ __all__ = ["BUILT_IN", "make_task", "task_class", "task_names"]
 BUILT_IN: Mapping[str, str] = {
     "closed_vqa": "curate.tasks.closed_vqa:ClosedVqa",
     "count": "curate.tasks.count:Count",
+    "defined_grounding": "curate.tasks.defined_grounding:DefinedGrounding",
+    "descriptors": "curate.tasks.descriptors:Descriptors",
     "grounding": "curate.tasks.grounding:Grounding",
+    "hierarchical_vqa": "curate.tasks.hierarchy:HierarchicalVqa",
     "label_caption": "curate.tasks.label_caption:LabelCaption",
+    "label_strings": "curate.tasks.label_strings:LabelStrings",
+    "measurement": "curate.tasks.measurement:Measurement",
     "multiple_choice": "curate.tasks.multiple_choice:MultipleChoice",
     "open_vqa": "curate.tasks.open_vqa:OpenVqa",
     "points": "curate.tasks.points:Points",
+    "referring": "curate.tasks.referring:Referring",
     "source_qa": "curate.tasks.source_qa:SourceQa",
     "temporal": "curate.tasks.temporal:Temporal",
 }

@@ -5,22 +5,38 @@ subject: buckets keep subjects whole. Assets of which no subject is known stand 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 from curate.card import Struct
 from curate.rows import Draft, Subject
 from curate.schema import Refusal
 from curate.vocabulary import Vocabulary
 
-__all__ = ["Scope", "SubjectTask", "Task", "TaskOptions", "Vocabulary"]
+__all__ = ["ENGLISH", "Language", "Scope", "SpokenOptions", "SubjectTask", "Task", "TaskOptions", "Vocabulary"]
 
 Scope = Literal["asset", "subject"]
+Language = Literal["en", "zh"]
+ENGLISH: Final = "en"
 
 
 class TaskOptions(Struct, frozen=True):
     """Base of every task's own settings in a recipe."""
 
     variants: int = 1
+
+
+class SpokenOptions(TaskOptions, frozen=True, kw_only=True):
+    """Of tasks that speak from templates in several languages: `languages` names those in which each thing is said.
+
+    Drafts of one thing in two languages rest on the same annotations and have the same constraints. What has no
+    reviewed name in a language is not said in it (`no_term` in `rejects`).
+    """
+
+    languages: tuple[Language, ...] = (ENGLISH,)
+
+    def __post_init__(self) -> None:
+        if not self.languages or len(set(self.languages)) != len(self.languages):
+            raise ValueError(f"`languages` names at least one, and each once, got {list(self.languages)}")
 
 
 class Task(Protocol):

@@ -1,21 +1,23 @@
 """Yes-no questions. A "no" needs a stated absence, or the silence of an exclusive or complete label set."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar
 
 from curate.rows import Asset, Draft, Subject
 from curate.schema import Refusal, State
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import bare_in_chinese, picture_in_chinese, value_in_chinese
 from curate.tasks.english import grammar, indefinite, verb
 from curate.tasks.facts import Finding, findings, silent_absences
 from curate.tasks.picture import modality_name, noun, view_name
 from curate.tasks.statements import a_thing, bare, is_structure, reads_as_label, some_things, things
 from curate.tasks.wording import Said, drafts, hash_of
 
-__all__ = ["ClosedVqa"]
+__all__ = ["ClosedVqa", "presence"]
 
 
-class ClosedVqaOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClosedVqaOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`surplus_no`: how many more questions about an asset may be answered no than yes; `surplus_yes` the other way.
 
     An open world has no absence, so all of its answers are yes: many of them would teach to say yes to anything.
@@ -43,9 +45,9 @@ class ClosedVqa:
         """The questions answered yes, then those answered no: of each as many as balance allows, chosen by a hash."""
         asset = subject.asset
         known = findings(subject)
-        positives = [_presence(asset, finding) for finding in known if finding.state is State.PRESENT]
-        negatives = [_presence(asset, finding) for finding in known if finding.state is State.ABSENT]
-        negatives += [_presence(asset, finding) for finding in silent_absences(subject, self.vocabulary)]
+        positives = [presence(asset, finding) for finding in known if finding.state is State.PRESENT]
+        negatives = [presence(asset, finding) for finding in known if finding.state is State.ABSENT]
+        negatives += [presence(asset, finding) for finding in silent_absences(subject, self.vocabulary)]
         attributes = sorted(
             _attribute_questions(asset), key=lambda put: hash_of(asset.asset_id, put[0].aspect, "asked")
         )
@@ -53,7 +55,9 @@ class ClosedVqa:
             (positives if answer else negatives).append(said)
         yes = _chosen(asset.asset_id, positives, len(negatives) + self.options.surplus_yes)
         for said in (*yes, *_chosen(asset.asset_id, negatives, len(yes) + self.options.surplus_no)):
-            yield from drafts(self.name, self.version, asset, said, self.options.variants)
+            yield from drafts(
+                self.name, self.version, asset, said, self.options.variants, languages=self.options.languages
+            )
 
 
 def _chosen(asset_id: str, questions: Sequence[Said], most: int) -> list[Said]:
@@ -61,7 +65,8 @@ def _chosen(asset_id: str, questions: Sequence[Said], most: int) -> list[Said]:
     return ranked[: max(0, most)]
 
 
-def _presence(asset: Asset, finding: Finding) -> Said:
+def presence(asset: Asset, finding: Finding) -> Said:
+    """Whether one finding is there, and the answer."""
     absent = finding.state is State.ABSENT
     name = bare(finding)
     words = {"noun": noun(asset, without=frozenset({"view"}))}
@@ -85,7 +90,13 @@ def _presence(asset: Asset, finding: Finding) -> Said:
         words=words,
         annotations=finding.annotations,
         constraints={"ask": "presence", "concept": finding.concept, "label_set": finding.label_set},
+        chinese=partial(_presence_in_chinese, asset, finding),
     )
+
+
+def _presence_in_chinese(asset: Asset, finding: Finding) -> dict[str, str]:
+    name = bare_in_chinese(finding)
+    return {**picture_in_chinese(asset), "label": name, "thing": name}
 
 
 def _attribute_questions(asset: Asset) -> Iterator[tuple[Said, bool]]:
@@ -112,5 +123,10 @@ def _attribute_questions(asset: Asset) -> Iterator[tuple[Said, bool]]:
             words=words,
             annotations=(),
             constraints={"ask": "attribute_is", "attribute": attribute},
+            chinese=partial(_attribute_in_chinese, attribute, asked, true),
         )
         yield said, asked == true
+
+
+def _attribute_in_chinese(attribute: str, asked: str, true: str) -> dict[str, str]:
+    return {"asked": value_in_chinese(attribute, asked), "true": value_in_chinese(attribute, true)}

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal, State
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import counted_in_chinese, joined_in_chinese, measure_of, picture_in_chinese, term
 from curate.tasks.english import is_unique, joined, phrase, plural, singular, speakable, thing_name
 from curate.tasks.facts import GEOMETRY, objects, silence_of
 from curate.tasks.picture import noun
@@ -17,7 +19,7 @@ __all__ = ["Count"]
 _SIDED = frozenset({"left", "right"})
 
 
-class CountOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CountOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`max_kinds`: the total over a label set is asked for where it names two kinds up to this many."""
 
     max_kinds: int = 6
@@ -57,7 +59,12 @@ class Count:
         marked = _marked(subject, self.vocabulary)
         for counted in (*marked, *_stated(subject)):
             yield from drafts(
-                self.name, self.version, subject.asset, _of_kind(subject.asset, counted), self.options.variants
+                self.name,
+                self.version,
+                subject.asset,
+                _of_kind(subject.asset, counted),
+                self.options.variants,
+                languages=self.options.languages,
             )
         sets: dict[str, list[Counted]] = {}
         for counted in marked:
@@ -68,7 +75,14 @@ class Count:
             known = {counted.concept for counted in kinds}
             if named <= known and 2 <= len(kinds) <= self.options.max_kinds and total > 1:
                 said = _in_total(subject.asset, label_set, kinds, total)
-                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+                yield from drafts(
+                    self.name,
+                    self.version,
+                    subject.asset,
+                    said,
+                    self.options.variants,
+                    languages=self.options.languages,
+                )
 
 
 def _marked(subject: Subject, vocabulary: Vocabulary) -> list[Counted]:
@@ -141,7 +155,17 @@ def _of_kind(asset: Asset, counted: Counted) -> Said:
         },
         annotations=counted.annotations,
         constraints={"ask": "count", "concept": counted.concept, "label_set": counted.label_set},
+        chinese=partial(_of_kind_in_chinese, asset, counted),
     )
+
+
+def _of_kind_in_chinese(asset: Asset, counted: Counted) -> dict[str, str]:
+    return {
+        **picture_in_chinese(asset),
+        "thing": term(counted.concept),
+        "measure": measure_of(counted.concept),
+        "n_things": counted_in_chinese(counted.concept, counted.number),
+    }
 
 
 def _in_total(asset: Asset, label_set: str, kinds: Sequence[Counted], total: int) -> Said:
@@ -161,4 +185,14 @@ def _in_total(asset: Asset, label_set: str, kinds: Sequence[Counted], total: int
             "label_set": label_set,
             "concepts": [counted.concept for counted in ordered],
         },
+        chinese=partial(_in_total_in_chinese, asset, ordered, total),
     )
+
+
+def _in_total_in_chinese(asset: Asset, ordered: Sequence[Counted], total: int) -> dict[str, str]:
+    return {
+        **picture_in_chinese(asset),
+        "kinds": joined_in_chinese([term(counted.concept) for counted in ordered]),
+        "n": str(total),
+        "parts": joined_in_chinese([counted_in_chinese(counted.concept, counted.number) for counted in ordered], "、"),
+    }

@@ -5,11 +5,13 @@ polygons take part with the box that encloses them, and so does a region of a la
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import marked_in_chinese
 from curate.tasks.english import indefinite, plural, region_name, singular, thing_name, verb
 from curate.tasks.facts import Objects, objects, sole
 from curate.tasks.picture import noun
@@ -23,7 +25,7 @@ _SAME_PLACE = 0.8
 """Overlap (intersection over union) from which two boxes mark one place: what such a box holds has no one answer."""
 
 
-class GroundingOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GroundingOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`max_objects`: more boxes than these are not asked for at once. `regions`: how many boxes are asked about.
 
     `min_side_px`: a box with a shorter side is not asked about, since hardly anything can be seen in it; the others of
@@ -51,13 +53,23 @@ class Grounding:
         """Locating questions, then questions about regions."""
         marked = objects(subject, _KINDS)
         for group in marked:
-            said = self._locate(subject.asset, group)
+            said = self.locate(subject.asset, group)
             if said is not None:
-                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+                yield from drafts(
+                    self.name,
+                    self.version,
+                    subject.asset,
+                    said,
+                    self.options.variants,
+                    languages=self.options.languages,
+                )
         for said in self._identify(subject.asset, marked):
-            yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+            yield from drafts(
+                self.name, self.version, subject.asset, said, self.options.variants, languages=self.options.languages
+            )
 
-    def _locate(self, asset: Asset, group: Objects) -> Said | None:
+    def locate(self, asset: Asset, group: Objects) -> Said | None:
+        """The question for the boxes of a concept; None where nothing of it can be asked for."""
         placed = [(a, box) for a in sole(group.annotations) if (box := self._box(a, asset))]
         if not placed:
             return None
@@ -70,6 +82,7 @@ class Grounding:
             placed = [min(placed, key=lambda pair: (hash_of(pair[0].annotation_id, "locate"), pair[0].annotation_id))]
         name = thing_name(group.concept)
         one = name if complete and len(placed) == 1 else singular(name)
+        boxes = json_list(in_reading_order(box for _, box in placed))
         exchange = "locate_one" if not complete else "locate_all" if len(placed) > 1 else "locate_sole"
         return Said(
             aspect=f"{group.label_set}:{group.concept}:locate",
@@ -81,9 +94,10 @@ class Grounding:
                 "a_thing": indefinite(one, thing=True),
                 "is": verb(one),
                 "form": sized(self.name, "form", asset, group.concept),
-                "boxes": json_list(in_reading_order(box for _, box in placed)),
+                "boxes": boxes,
             },
-            zh={"form": sized(self.name, "form", asset, group.concept, language="zh")},
+            zh=(zh := {"form": sized(self.name, "form", asset, group.concept, language="zh")}),
+            chinese=partial(marked_in_chinese, asset, group, {**zh, "boxes": boxes}),
             annotations=[annotation for annotation, _ in placed],
             constraints={
                 "ask": "locate",
@@ -113,7 +127,8 @@ class Grounding:
                 "form": sized(self.name, "form", asset, group.concept),
                 "boxes": json_list([box]),
             },
-            zh={"form": sized(self.name, "form", asset, group.concept, language="zh")},
+            zh=(zh := {"form": sized(self.name, "form", asset, group.concept, language="zh")}),
+            chinese=partial(marked_in_chinese, asset, group, {**zh, "boxes": json_list([box])}),
             annotations=[annotation],
             constraints={
                 "ask": "locate",
@@ -154,7 +169,8 @@ class Grounding:
                 "frame": sized(self.name, "frame", asset, annotation.annotation_id),
                 "a_thing": f"the {name}" if group.unique else indefinite(name, thing=not group.region),
             },
-            zh={"frame": sized(self.name, "frame", asset, annotation.annotation_id, language="zh")},
+            zh=(zh := {"frame": sized(self.name, "frame", asset, annotation.annotation_id, language="zh")}),
+            chinese=partial(marked_in_chinese, asset, group, {**zh, "region": str(list(box))}, hides=True),
             annotations=[annotation],
             constraints={"ask": "identify", "label_set": group.label_set},
         )

@@ -6,11 +6,13 @@ a description it would teach to leave out all that can be seen. Questions about 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Laterality, Refusal, State
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese_caption import caption_in_chinese
 from curate.tasks.english import indefinite, joined, phrase, speakable, verb
 from curate.tasks.facts import Finding, findings
 from curate.tasks.picture import attributes, called, noun
@@ -20,7 +22,7 @@ from curate.tasks.wording import Said, drafts, filled, hash_of, sentences_of
 __all__ = ["LabelCaption"]
 
 
-class LabelCaptionOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LabelCaptionOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`max_absent`: how many of the stated absences one caption names; which, is chosen by a hash."""
 
     max_absent: int = 5
@@ -64,8 +66,9 @@ class LabelCaption:
                 "ask": "caption",
                 "attributes": [name for name, value in attributes(asset) if value != Laterality.BILATERAL],
             },
+            chinese=partial(caption_in_chinese, asset, present, uncertain, absent, grades),
         )
-        yield from drafts(self.name, self.version, asset, said, self.options.variants)
+        yield from drafts(self.name, self.version, asset, said, self.options.variants, languages=self.options.languages)
 
     def _sentences(
         self,

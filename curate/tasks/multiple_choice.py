@@ -7,6 +7,8 @@ Rules, and why:
 
 - A wrong option is a label of the same label set that its source says is absent here: stated, or by the silence of an
   exclusive or complete set. What is open, uncertain or not stated might be true.
+- Of a box, a wrong option is also what an exhaustive set marks, but without a pixel in common with the box: to tell a
+  box from the rest of the image is what this granularity is for.
 - One granularity: classes stand with classes, findings with findings, objects with objects, grades with grades of one
   scale; otherwise the odd one out gives itself away.
 - No option is a synonym, a broader or a narrower term of another (`kin`), and no wrong one covers anything else that is
@@ -19,16 +21,18 @@ Rules, and why:
 
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
 
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Refusal, State
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import choice_in_chinese
 from curate.tasks.english import phrase, region_name, singular, speakable, thing_name
-from curate.tasks.facts import GEOMETRY, Finding, findings, objects, silent_absences, sole
+from curate.tasks.facts import GEOMETRY, Finding, findings, objects, silence_of, silent_absences, sole
 from curate.tasks.kin import akin, covers, normalised
 from curate.tasks.picture import called, noun
 from curate.tasks.places import pixel_box, sized
@@ -43,7 +47,7 @@ _LEVELS = frozenset({"task", "department", "modality", "anatomy"})
 _BOXED = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON})
 
 
-class MultipleChoiceOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MultipleChoiceOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`choices`: how many options there are at most, 2 to 5. `findings`, `boxes`: how many questions of each are put.
 
     `scales`: the grades that there are, by the name of the grade: what they exclude each other. `needs`: levels of the
@@ -53,13 +57,14 @@ class MultipleChoiceOptions(TaskOptions, frozen=True, kw_only=True, forbid_unkno
 
     choices: int = 4
     findings: int = 1
-    boxes: int = 0
+    boxes: int = 1
     min_side_px: int = 8
     scales: dict[str, tuple[float | str, ...]] = {}
     needs: tuple[str, ...] = ()
     tasks: dict[str, str] = {}
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 2 <= self.choices <= _MOST:
             raise ValueError(f"`choices` is 2 to {_MOST}, got {self.choices}")
         if unknown := sorted(set(self.needs) - _LEVELS):
@@ -84,13 +89,14 @@ class _Question:
     words: Mapping[str, str]
     granularity: Granularity = Granularity.IMAGE
     key: str = ""
+    in_chinese: Mapping[str, str] = field(default_factory=dict)
 
 
 class MultipleChoice:
     """One question each per exclusive class and grade, and some about findings and boxes."""
 
     name: ClassVar[str] = "multiple_choice"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = MultipleChoiceOptions
 
@@ -103,7 +109,14 @@ class MultipleChoice:
         for question in (*self._labelled(subject), *self._boxed(subject), *self._graded(subject)):
             said = self._said(subject.asset, question)
             if said is not None:
-                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+                yield from drafts(
+                    self.name,
+                    self.version,
+                    subject.asset,
+                    said,
+                    self.options.variants,
+                    languages=self.options.languages,
+                )
 
     def _labelled(self, subject: Subject) -> Iterator[_Question]:
         known = [*findings(subject), *silent_absences(subject, self.vocabulary)]
@@ -164,7 +177,7 @@ class MultipleChoice:
         asked = 0
         for finding, annotation, box in sorted(placed, key=lambda one: hash_of(one[1].annotation_id, "choice")):
             own = [one for one in known if one.label_set == finding.label_set]
-            others = _contrasts(finding, own, doubted)
+            others = _contrasts(finding, own, doubted) + self._elsewhere(subject, finding, box)
             if not others or asked == self.options.boxes:
                 continue
             asked += 1
@@ -182,9 +195,32 @@ class MultipleChoice:
                     "region": str(list(box)),
                     "frame": sized("grounding", "frame", asset, annotation.annotation_id),
                 },
+                in_chinese={
+                    "region": str(list(box)),
+                    "frame": sized("grounding", "frame", asset, annotation.annotation_id, language="zh"),
+                },
                 granularity=Granularity.BOX,
                 key=annotation.annotation_id,
             )
+
+    def _elsewhere(self, subject: Subject, finding: Finding, box: Sequence[int]) -> tuple[str, ...]:
+        """The names of what an exhaustive set marks, were it there, and marks nowhere near a box."""
+        silence = silence_of(finding.label_set, subject, self.vocabulary)
+        names = self.vocabulary.get(finding.label_set)
+        if silence is None or not silence.exhaustive or names is None or names.regions:
+            return ()
+        near = [
+            annotation.concept
+            for annotation in subject.annotations
+            if annotation.concept and _may_hold(annotation) and not _apart(pixel_box(annotation, subject.asset), box)
+        ]
+        return tuple(
+            singular(thing_name(concept))
+            for concept in names.concepts
+            if speakable(concept)
+            and not akin(concept, finding.concept)
+            and not any(covers(concept, one) for one in near)
+        )
 
     def _graded(self, subject: Subject) -> Iterator[_Question]:
         by_name: dict[str, list[Annotation]] = {}
@@ -208,6 +244,7 @@ class MultipleChoice:
                 task="severity grading",
                 asked={"concept": name, "label_set": group[0].label_set},
                 words={"name": phrase(name)},
+                in_chinese={"name": name},
             )
 
     def _said(self, asset: Asset, question: _Question) -> Said | None:
@@ -244,18 +281,27 @@ class MultipleChoice:
                 "letter": letter,
                 "tree": msgspec.to_builtins(path),
             },
+            chinese=partial(choice_in_chinese, asset, offered, question.answer, cue.cue, question.in_chinese),
         )
 
 
 def _doubted(subject: Subject) -> frozenset[str]:
     """What is there or may be: no wrong option covers it."""
     return frozenset(
-        annotation.concept
-        for annotation in subject.annotations
-        if annotation.concept
-        and (annotation.kind in (Kind.CLASS, Kind.MULTILABEL) or annotation.kind in GEOMETRY)
-        and annotation.state in (None, State.PRESENT, State.UNCERTAIN)
+        annotation.concept for annotation in subject.annotations if annotation.concept and _may_hold(annotation)
     )
+
+
+def _may_hold(annotation: Annotation) -> bool:
+    labels = annotation.kind in (Kind.CLASS, Kind.MULTILABEL) or annotation.kind in GEOMETRY
+    return labels and annotation.state in (None, State.PRESENT, State.UNCERTAIN)
+
+
+def _apart(one: Sequence[int] | None, other: Sequence[int]) -> bool:
+    """True for boxes without a pixel in common; what has no box may be anywhere."""
+    if one is None:
+        return False
+    return one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
 def _ranked(asset: Asset, known: Sequence[Finding], what: str) -> list[Finding]:

@@ -3,12 +3,21 @@
 Laboratory values, age and sex are annotations too, but no image shows them: they are never asked about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar
 
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Kind, Laterality, Refusal, State, World
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import (
+    bare_in_chinese,
+    body_part_in_chinese,
+    joined_in_chinese,
+    picture_in_chinese,
+    term,
+    value_in_chinese,
+)
 from curate.tasks.english import indefinite, is_specimen, joined, phrase, verb
 from curate.tasks.facts import Finding, findings, silence_of
 from curate.tasks.picture import attributes, body_part, called, noun
@@ -18,7 +27,7 @@ from curate.tasks.wording import Said, drafts, hash_of
 __all__ = ["OpenVqa"]
 
 
-class OpenVqaOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OpenVqaOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`max_attributes`: how many questions about the image itself (modality, anatomy, view, side) one asset is asked.
 
     Which, is chosen by a hash: within one source they mostly have one answer, which says little when it is repeated.
@@ -45,7 +54,9 @@ class OpenVqa:
         attributes = sorted(_attributes(asset), key=lambda said: hash_of(asset.asset_id, said.aspect, "asked"))
         chosen = attributes[: self.options.max_attributes]
         for said in (*self._classes(subject), *self._findings(subject), *_grades(subject), *chosen):
-            yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+            yield from drafts(
+                self.name, self.version, subject.asset, said, self.options.variants, languages=self.options.languages
+            )
 
     def _classes(self, subject: Subject) -> Iterator[Said]:
         known = [f for f in findings(subject) if f.kind is Kind.CLASS]
@@ -63,6 +74,7 @@ class OpenVqa:
                 words={"noun": _plain_noun(subject.asset, finding), "label": bare(finding)},
                 annotations=finding.annotations,
                 constraints={"ask": "class", "label_set": label_set},
+                chinese=partial(_told_in_chinese, subject.asset, held),
             )
 
     def _findings(self, subject: Subject) -> Iterator[Said]:
@@ -90,7 +102,21 @@ class OpenVqa:
                 },
                 annotations=[a for finding in present for a in finding.annotations],
                 constraints={"ask": "findings", "label_set": label_set, "all": complete},
+                chinese=partial(_told_in_chinese, subject.asset, present),
             )
+
+
+def _told_in_chinese(asset: Asset, told: Sequence[Finding]) -> dict[str, str]:
+    names = [bare_in_chinese(finding) for finding in told]
+    return {**_plain_picture(asset, names), "label": names[0], "findings": joined_in_chinese(names)}
+
+
+def _plain_picture(asset: Asset, names: Sequence[str]) -> dict[str, str]:
+    """The image's name in Chinese, reduced where it would give the answer away."""
+    words = picture_in_chinese(asset)
+    if any(name in words["noun"] for name in names):
+        return picture_in_chinese(asset, without=frozenset({"view", "modality", "anatomy"}))
+    return words
 
 
 def _unsettled(subject: Subject, label_set: str) -> bool:
@@ -124,7 +150,13 @@ def _grades(subject: Subject) -> Iterator[Said]:
             words={"noun": noun(subject.asset, without=frozenset({"view"})), "name": phrase(name), "value": value},
             annotations=group,
             constraints={"ask": "grade", "concept": name, "label_set": group[0].label_set},
+            chinese=partial(_grade_in_chinese, subject.asset, group[0], value),
         )
+
+
+def _grade_in_chinese(asset: Asset, grade: Annotation, value: str) -> dict[str, str]:
+    told = value if grade.value is not None else term(value)
+    return {**picture_in_chinese(asset), "name": term(grade.concept or ""), "value": told}
 
 
 def _attributes(asset: Asset) -> Iterator[Said]:
@@ -145,4 +177,10 @@ def _attributes(asset: Asset) -> Iterator[Said]:
             },
             annotations=(),
             constraints={"ask": "attribute", "attribute": name},
+            chinese=partial(_attribute_in_chinese, asset, name, value),
         )
+
+
+def _attribute_in_chinese(asset: Asset, name: str, value: str) -> dict[str, str]:
+    part = body_part_in_chinese(asset) if name == "anatomy" else None
+    return {"value": value_in_chinese(name, value), "part": part or ""}

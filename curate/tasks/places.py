@@ -8,9 +8,9 @@ stay within the image. Pixels are numbered from 0 at the top left.
 import json
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 from curate.rows import Annotation, Asset
+from curate.tasks.base import ENGLISH, Language
 from curate.tasks.wording import hash_of, load
 
 __all__ = ["in_reading_order", "json_list", "pixel_box", "pixel_point", "sized"]
@@ -51,8 +51,8 @@ def json_list(places: Iterable[tuple[int, ...]]) -> str:
     return json.dumps([list(place) for place in places])
 
 
-def sized(task: str, exchange: str, asset: Asset, *key: object, language: Literal["en", "zh"] = "en") -> str:
+def sized(task: str, exchange: str, asset: Asset, *key: object, language: Language = ENGLISH) -> str:
     """The sentence that states the form of coordinates and the size of the image."""
-    pool = load(task)[exchange if language == "en" else f"{exchange}_{language}"].tell
+    pool = load(task, language)[exchange].tell
     template = pool[hash_of(asset.asset_id, exchange, *key) % len(pool)]
     return template.format(width=asset.width, height=asset.height)

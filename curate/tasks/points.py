@@ -1,11 +1,13 @@
 """Pointing: each object of a kind where all are marked, else one of them, chosen by a hash."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 from curate.rows import Draft, Subject
 from curate.schema import Kind, Refusal
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import marked_in_chinese
 from curate.tasks.english import indefinite, plural, singular, thing_name
 from curate.tasks.facts import Objects, objects, sole
 from curate.tasks.picture import noun
@@ -17,7 +19,7 @@ __all__ = ["Points"]
 _KINDS = frozenset({Kind.POINT})
 
 
-class PointsOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PointsOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`max_objects`: more points than these are not asked for at once."""
 
     max_objects: int = 20
@@ -40,7 +42,14 @@ class Points:
         for group in objects(subject, _KINDS):
             said = self._point(subject, group)
             if said is not None:
-                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+                yield from drafts(
+                    self.name,
+                    self.version,
+                    subject.asset,
+                    said,
+                    self.options.variants,
+                    languages=self.options.languages,
+                )
 
     def _point(self, subject: Subject, group: Objects) -> Said | None:
         asset = subject.asset
@@ -53,6 +62,7 @@ class Points:
         if not complete:
             placed = [min(placed, key=lambda pair: (hash_of(pair[0].annotation_id, "point"), pair[0].annotation_id))]
         name = thing_name(group.concept)
+        places = json_list(in_reading_order(point for _, point in placed))
         return Said(
             aspect=f"{group.label_set}:{group.concept}:point",
             exchange="point_all" if complete else "point_one",
@@ -62,9 +72,10 @@ class Points:
                 "things": plural(name),
                 "a_thing": f"the {name}" if group.unique else indefinite(singular(name), thing=True),
                 "form": sized(self.name, "form", asset, group.concept),
-                "points": json_list(in_reading_order(point for _, point in placed)),
+                "points": places,
             },
-            zh={"form": sized(self.name, "form", asset, group.concept, language="zh")},
+            zh=(zh := {"form": sized(self.name, "form", asset, group.concept, language="zh")}),
+            chinese=partial(marked_in_chinese, asset, group, {**zh, "points": places}),
             annotations=[annotation for annotation, _ in placed],
             constraints={
                 "ask": "point",

@@ -16,11 +16,13 @@ reports; here it follows from what tables or labels state of each visit by itsel
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 from curate.rows import Annotation, Asset, Draft, Subject
 from curate.schema import Form, Kind, Refusal, State
-from curate.tasks.base import Scope, TaskOptions, Vocabulary
+from curate.tasks.base import Scope, SpokenOptions, TaskOptions, Vocabulary
+from curate.tasks.chinese import bare_in_chinese, measured_in_chinese, picture_in_chinese, term
 from curate.tasks.english import capitalised, plural, verb
 from curate.tasks.facts import Finding, findings, silent_absences
 from curate.tasks.picture import noun
@@ -38,7 +40,7 @@ _BECAME: Final = {
 }
 
 
-class TemporalOptions(TaskOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TemporalOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`unchanged`: how many more questions about a pair may end in no change than in a change.
 
     `measurements`: concepts whose values the images themselves show, vouched for by whoever writes the recipe, each
@@ -78,7 +80,9 @@ class Temporal:
                 unchanged, key=lambda said: hash_of(pair[0].asset_id, pair[1].asset_id, said.aspect, "same")
             )
             for said in (*changed, *ranked[:most]):
-                yield from drafts(self.name, self.version, pair, said, self.options.variants)
+                yield from drafts(
+                    self.name, self.version, pair, said, self.options.variants, languages=self.options.languages
+                )
 
     def _findings(self, before: Subject, after: Subject) -> Iterator[tuple[Finding, Finding]]:
         """Findings whose state is known of both, in the order of the first."""
@@ -138,7 +142,12 @@ def _compared(pair: tuple[Asset, Asset], first: Finding, second: Finding) -> Sai
         },
         annotations=(*first.annotations, *second.annotations),
         constraints={"ask": "compare", "concept": first.concept, "label_set": first.label_set},
+        chinese=partial(_compared_in_chinese, pair[0], shown),
     )
+
+
+def _compared_in_chinese(asset: Asset, shown: Finding) -> dict[str, str]:
+    return {**picture_in_chinese(asset), "measure": measured_in_chinese(asset), "thing": bare_in_chinese(shown)}
 
 
 def _valued(pair: tuple[Asset, Asset], first: Annotation, second: Annotation) -> Said:
@@ -151,7 +160,18 @@ def _valued(pair: tuple[Asset, Asset], first: Annotation, second: Annotation) ->
         words=_nouns(pair) | {"thing": str(first.concept), "before": _told(first), "after": _told(second)},
         annotations=(first, second),
         constraints={"ask": "compare", "concept": first.concept, "label_set": first.label_set},
+        chinese=partial(_valued_in_chinese, pair[0], first, second),
     )
+
+
+def _valued_in_chinese(asset: Asset, first: Annotation, second: Annotation) -> dict[str, str]:
+    return {
+        **picture_in_chinese(asset),
+        "measure": measured_in_chinese(asset),
+        "thing": term(first.concept or ""),
+        "before": _told(first),
+        "after": _told(second),
+    }
 
 
 def _nouns(pair: tuple[Asset, Asset]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Every place in the body that the text names is one that the annotations give."""
 
+import functools
 from typing import ClassVar
 
 from curate.schema import Reason
@@ -36,10 +37,20 @@ _POSITIONS = frozenset(
 )
 
 
-_MATTER = frozenset(map(place_key, ("blood", "cell")))
+_MATTER = ("blood", "cell")
 """Words for what things are made of rather than for a place."""
-_HALVES = {place_key("hemisphere"): place_key("brain"), place_key("lobe"): place_key("thyroid")}
+_HALVES = {"hemisphere": "brain", "lobe": "thyroid"}
 """Halves of an organ that has one on each side: the organ."""
+
+
+@functools.cache
+def _matter() -> frozenset[str]:
+    return frozenset(map(place_key, _MATTER))
+
+
+@functools.cache
+def _halves() -> dict[str, str]:
+    return {place_key(half): place_key(whole) for half, whole in _HALVES.items()}
 
 
 class Anatomy(ReadingRule):
@@ -61,7 +72,7 @@ class Anatomy(ReadingRule):
             if part is reading.question and reading.asked.get("attribute") == "anatomy":
                 continue  # the rule of negation judges what it suggests
             for key, denied in named:
-                if key in _MATTER or key in reading.facts.places or _is_sided_half(reading, part, key):
+                if key in _matter() or key in reading.facts.places or _is_sided_half(reading, part, key):
                     continue
                 if reading.ask == "attribute_is" and reading.yes is False and key in _places_named(reading.question):
                     continue  # `it is not the abdomen`, which the question suggests
@@ -77,7 +88,7 @@ class Anatomy(ReadingRule):
 def _is_sided_half(reading: Reading, part: Part, key: str) -> bool:
     """True for one half of an organ that a source gives with a side: `in the left hemisphere`; the rule of laterality
     judges the side."""
-    organ = _HALVES.get(key)
+    organ = _halves().get(key)
     if organ is None or organ not in reading.facts.places or not any(reading.facts.sides.values()):
         return False
     sided = {place for place, _ in part.sides}

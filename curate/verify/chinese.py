@@ -26,6 +26,7 @@ from curate.verify.chinese_lexicon import (
     openings,
 )
 from curate.verify.chinese_numbers import counted_in, numbers_in, quantities_in, sizes_in
+from curate.verify.chinese_only import only_in
 from curate.verify.chinese_rest import rest_in
 from curate.verify.chinese_segments import is_denied_side
 from curate.verify.chinese_sound import sound_in
@@ -127,7 +128,7 @@ def words(text: str, indexes: tuple[Index, ...]) -> Part:
         mentions=found,
         claims=(*_claims(read, found, said), *(Claim(mention, state) for mention, state in said.followed)),
         covered=covered,
-        cues=_cues(read, covered, said.questions) | _misplaced(read, found, said),
+        cues=_with_only(_cues(read, covered, said.questions), read, found) | _misplaced(read, found, said),
         lists=(),
         concepts=frozenset(key for mention in found if (key := mention.key(CONCEPT)) is not None),
         numbers=numbers,
@@ -197,6 +198,13 @@ def _cues(
             start = _after_number(read, place) if role == "bounds" else place
             spans.setdefault(role, []).append((start, place + 1))
     return spans
+
+
+def _with_only(
+    cues: dict[str, list[tuple[int, int]]], read: Sequence[Piece], found: Sequence[Mention]
+) -> dict[str, list[tuple[int, int]]]:
+    only = list(only_in(read, found))
+    return cues | {"complete": [*cues.get("complete", []), *only]} if only else cues
 
 
 def _misplaced(read: Sequence[Piece], found: Sequence[Mention], said: Scope) -> dict[str, list[tuple[int, int]]]:

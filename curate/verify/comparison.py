@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+import msgspec
+
 from curate.schema import Kind, Reason, State
 from curate.verify.base import NOT_APPLICABLE
+from curate.verify.changes import compares_with_the_later, end_of_change
+from curate.verify.courses import aged_findings, claimed_now, told_of_images, with_split_cues
 from curate.verify.lexicon import CONCEPT, concept_key
 from curate.verify.measuring import measured_as
 from curate.verify.reading import Part, Reading
@@ -30,7 +34,7 @@ class Comparison(ReadingRule):
     """`New`, `resolved`, `unchanged`, `increased`: only of two images of one patient, and as their annotations say."""
 
     name: ClassVar[str] = "comparison"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text compares, or was asked to."""
@@ -47,7 +51,10 @@ class Comparison(ReadingRule):
             return no(Reason.COMPARISON, "the text compares, there is no earlier image of this patient")
         if reading.ask != "compare":
             return no(Reason.COMPARISON, "the text compares, nothing asks for it")
-        return _compared(reading)
+        if reading.chinese:
+            return _compared(reading)
+        parts = with_split_cues(reading.question), with_split_cues(reading.answer)
+        return _timed(*parts) or _compared(msgspec.structs.replace(reading, question=parts[0], answer=parts[1]))
 
 
 def _is_kind_of_change(part: Part, span: tuple[int, int]) -> bool:
@@ -61,6 +68,16 @@ def _is_kind_of_change(part: Part, span: tuple[int, int]) -> bool:
     )
 
 
+def _timed(question: Part, answer: Part) -> Verdict:
+    """A change is told of the image that shows it."""
+    for part in (question, answer):
+        for kind, image in told_of_images(part):
+            return no(Reason.COMPARISON, f"the text says {kind} of the {('first', 'second')[image]} image")
+    if aged_findings(answer):
+        return no(Reason.COMPARISON, "the text says how old a finding is, which two images do not tell")
+    return None
+
+
 def _compared(reading: Reading) -> Verdict:
     key = concept_key(str(reading.asked.get("concept")))
     states = [reading.facts.of(asset).state(key) for asset in reading.facts.assets]
@@ -69,6 +86,8 @@ def _compared(reading: Reading) -> Verdict:
         return no(Reason.COMPARISON, "the state of the finding is not known of both images")
     right = (states[0], states[1])
     told = 0
+    if compares_with_the_later(reading.answer):
+        return no(Reason.COMPARISON, "the text tells what is new beside the later image, not beside the earlier one")
     for kind in filter(reading.answer.cued, _KINDS[:-1]):
         told += 1
         improves = kind == "less" and _improves(reading)
@@ -86,14 +105,26 @@ def _compared(reading: Reading) -> Verdict:
         told = 1  # the rule of numbers judges the values themselves
     if reading.yes is not None:
         wanted = _wanted(reading, key, right)
-        if wanted is None and not told and not reading.answer.quantities:
-            return no(Reason.COMPARISON, "what the question asks of the change is not understood")
-        if wanted is not None and reading.yes is not wanted:
-            return no(Reason.COMPARISON, "the answer says yes where it is no, or no where it is yes")
+        problem = _closed(reading, key, right, wanted, told > 0)
+        if problem:
+            return no(Reason.COMPARISON, problem)
         told += wanted is not None
     if not told:
         return no(Reason.COMPARISON, "the answer does not compare")
     return None
+
+
+def _closed(
+    reading: Reading, key: str, right: tuple[State | None, State | None], wanted: bool | None, told: bool
+) -> str:
+    """What is wrong with a yes or no to a question about a change; empty where nothing is."""
+    if not reading.chinese and any(state is not right[1] for state in claimed_now(reading.answer, key)):
+        return "the text says of the finding what the later image does not show"
+    if wanted is None:
+        return "" if told or reading.answer.quantities else "what the question asks of the change is not understood"
+    if State.UNCERTAIN in right and not _doubts(reading, key):
+        return "the answer is sure of a change of which its source is not"
+    return "" if reading.yes is wanted else "the answer says yes where it is no, or no where it is yes"
 
 
 def _doubts(reading: Reading, key: str) -> bool:
@@ -196,14 +227,14 @@ def _out_of_order(reading: Reading, key: str) -> bool:
     """True where a value is told of the image that it is not of: `from 4 mm to 9 mm`, `9 mm now`."""
     part = reading.answer
     for quantity in part.quantities:
-        before = part.tokens[quantity.place - 1].low if quantity.place else ""
         near = {
             number
             for kind, number in (("earlier", 0), ("later", 1))
             for start, _ in part.cued(kind)
             if 0 < start - quantity.place <= _NEAR
         }
-        image = {"from": 0, "to": 1}.get(before, near.pop() if len(near) == 1 else None)
+        end = end_of_change(part, quantity.place)
+        image = end if end is not None else near.pop() if len(near) == 1 else None
         if image is None or len(reading.facts.assets) != 2:
             continue
         of_image = reading.facts.assets[image].asset_id
@@ -222,7 +253,7 @@ def _bare_out_of_order(reading: Reading, key: str) -> bool:
     part = reading.answer
     quantities = {quantity.place for quantity in part.quantities}
     for place, number in part.numbers:
-        image = {"from": 0, "to": 1}.get(part.tokens[place - 1].low if place else "")
+        image = end_of_change(part, place)
         if place in quantities or image is None or len(reading.facts.assets) != 2:
             continue
         of_image = reading.facts.assets[image].asset_id

@@ -80,7 +80,7 @@ class Consistency(ReadingRule):
     """No remains of a prompt, no talk about the task, no broken end, no yes and no of one thing."""
 
     name: ClassVar[str] = "consistency"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to what a model wrote."""
@@ -93,9 +93,10 @@ class Consistency(ReadingRule):
                 reading.choice and part is reading.answer and _PAGE.search(text)
             ):
                 return no(Reason.CONSISTENCY, "the text holds marks that are no text")
-            if not reading.chinese and reading.choice is None and _is_broken(part, text):
+            if not (reading.chinese or reading.choice or _is_string(part, reading)) and _is_broken(part, text):
                 return no(Reason.CONSISTENCY, "the text breaks off")
-        if reading.choice is not None and reading.answer.tokens and reading.answer.tokens[-1].low in _HANGING:
+        whole = reading.choice is None and not _is_string(reading.answer, reading)
+        if not whole and reading.answer.tokens and reading.answer.tokens[-1].low in _HANGING:
             return no(Reason.CONSISTENCY, "the answer breaks off")
         if _NUMBERED.match(reading.answer.text) and reading.choice is None:
             return no(Reason.CONSISTENCY, "the answer is an item of a list")
@@ -118,6 +119,11 @@ def _is_of_labels(part: Part, span: tuple[int, int], *, asked: bool) -> bool:
     if not asked:
         return False
     return words[0].startswith("annotat") or words[0] in ("caption", "draft") or words[-2:] in (["labels", "say"],)
+
+
+def _is_string(part: Part, reading: Reading) -> bool:
+    """True for a label string, which is no sentence and so has no end: `radiography chest PA pneumonia`."""
+    return part is reading.answer and reading.asked.get("form") == "string"
 
 
 def _is_broken(part: Part, text: str) -> bool:

@@ -3,6 +3,8 @@
 Written independently of `tasks`: both read the label world from the annotations, neither from the other.
 """
 
+import functools
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,10 +27,6 @@ from curate.vocabulary import Vocabulary
 
 __all__ = ["GEOMETRY", "LABELS", "Facts", "collect"]
 
-_SOUND: Final = frozenset(
-    map(concept_key, ("normal", "healthy", "no finding", "benign", "background", "other", "heart", "lung"))
-)
-"""Classes that are no abnormality."""
 _SCALES: Final = frozenset(
     stems("grade stage score pattern category class level rating severity scale rads index suspicion")
 )
@@ -36,6 +34,13 @@ _SCALES: Final = frozenset(
 _NONE: Final = frozenset(" ".join(stems(word)) for word in ("none", "no", "absent", "normal", "negative", "0"))
 _NO: Final = "no "
 """Classes that are named by what is not there: `no tumor`."""
+
+
+@functools.cache
+def _sound() -> frozenset[str]:
+    """The keys of classes that are no abnormality."""
+    names = ("normal", "healthy", "no finding", "benign", "background", "other", "heart", "lung")
+    return frozenset(map(concept_key, names))
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ class Facts:
         kinds = [
             states
             for other, states in self.states.items()
-            if (other in narrower or other.endswith(f" {key}") or ("*" in narrower and other not in _SOUND))
+            if (other in narrower or other.endswith(f" {key}") or ("*" in narrower and other not in _sound()))
             and not other.startswith(_NO)
         ]
         if {State.PRESENT} in kinds:
@@ -123,14 +128,16 @@ class Facts:
 
     @property
     def has_prior(self) -> bool:
-        """True where the assets are of one patient at different times, so that they can be compared."""
-        if len(self.assets) < 2 or len({asset.subject for asset in self.assets}) != 1:
+        """True where the assets are of one patient, on days that are known, each later than the one before.
+
+        Studies of which no day is known have no order: which of them is the prior nobody can say.
+        """
+        subjects = {asset.subject for asset in self.assets}
+        days = [asset.day_offset for asset in self.assets]
+        known = [day for day in days if day is not None]
+        if len(self.assets) < 2 or len(subjects) != 1 or None in subjects or len(known) != len(days):
             return False
-        if self.assets[0].subject is None:
-            return False
-        days = {asset.day_offset for asset in self.assets}
-        studies = {asset.study for asset in self.assets}
-        return (len(days) > 1 and None not in days) or (len(studies) > 1 and None not in studies)
+        return all(first < second for first, second in itertools.pairwise(known))
 
     def count(self, label_set: str, key: str) -> int | None:
         """How many there are, where the source says or shows it."""

@@ -10,6 +10,7 @@ from curate.verify.bodily import places_within
 from curate.verify.collective import denies_listed, is_of_the_rest
 from curate.verify.common_words import plain_stems
 from curate.verify.facts import GEOMETRY, LABELS
+from curate.verify.knowledge import check_told
 from curate.verify.lexicon import (
     ATTRIBUTE,
     CONCEPT,
@@ -19,13 +20,14 @@ from curate.verify.lexicon import (
     concept_key,
     place_key,
 )
+from curate.verify.measured import is_direction
 from curate.verify.naming import (
-    GENERIC,
     NAMED_BY_ANSWER,
     ROMAN,
     asked_keys,
     covers,
     denies_the_rest,
+    generic,
     is_askable,
     is_definite,
     is_known,
@@ -56,13 +58,14 @@ class Labels(ReadingRule):
     """Nothing invented, nothing left out."""
 
     name: ClassVar[str] = "labels"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to renderings, not to what a person wrote."""
         if reading.verbatim:
             return NOT_APPLICABLE
         problems = (
+            self._in_general(reading),
             self._missing(reading),
             self._invented(reading),
             self._attributes(reading),
@@ -71,6 +74,13 @@ class Labels(ReadingRule):
             self._words(reading),
         )
         return next((problem for problem in problems if problem is not None), None)
+
+    def _in_general(self, reading: Reading) -> Verdict:
+        told = reading.told_in_general
+        if told is None:
+            return None
+        asked = str(reading.asked.get("concept", ""))
+        return check_told(told, reading.ask, asked, reading.facts, " ".join(reading.prose))
 
     def _missing(self, reading: Reading) -> Verdict:
         asked = asked_keys(reading)
@@ -157,7 +167,7 @@ class Labels(ReadingRule):
                 key = None if mention.implied else _claimed_key(mention, named, reading, asked)
                 if key is None:
                     continue
-                if known_end == mention.start and key in GENERIC:
+                if known_end == mention.start and key in generic():
                     continue  # `malignant lesion`, where malignant is the class
                 known_end = mention.end if is_known(reading, key) and mention.key(PLACE) is None else -1
                 if part is reading.question and not reading.facts.names(key) and is_askable(key, asked, reading):
@@ -170,7 +180,7 @@ class Labels(ReadingRule):
                     continue
                 denied = any(c.mention is mention and c.state is State.ABSENT for c in part.claims)
                 rest = is_of_the_rest(part.tokens, mention.start)
-                if denied and (key in GENERIC or rest) and denies_the_rest(reading):
+                if denied and (key in generic() or rest) and denies_the_rest(reading):
                     continue
                 if not is_known(reading, key):
                     return no(Reason.LABEL_INVENTED, f"the text names {key!r}, of which the annotations say nothing")
@@ -222,7 +232,7 @@ class Labels(ReadingRule):
         suggested = reading.asked.get("attribute") if reading.ask == "attribute_is" else None
         for part in (reading.question, reading.answer):
             for claim in part.described:
-                if reading.ask == "compare" and _is_of_both(claim, part):
+                if (reading.ask == "compare" and _is_of_both(claim, part)) or is_direction(reading, part, claim):
                     continue
                 offered = suggested or (reading.asked.get("attribute") if reading.ask == "attribute" else None)
                 if not _holds(claim, reading) and not (part is reading.question and _is_about(claim, offered)):
@@ -267,7 +277,9 @@ def _is_told_otherwise(reading: Reading, key: str, told: frozenset[str]) -> bool
     if any(m.kind == VALUE and m.of == key for mention in reading.answer.mentions for m in mention.meanings):
         return True
     head = key.rpartition(" ")[2]
-    if head in GENERIC and any(each.rpartition(" ")[2] == head and each not in _others(reading, key) for each in told):
+    if head in generic() and any(
+        each.rpartition(" ")[2] == head and each not in _others(reading, key) for each in told
+    ):
         return True
     if not key.startswith("no "):
         return False

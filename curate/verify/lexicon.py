@@ -14,6 +14,7 @@ import yaml
 
 from curate.dicom_names import table_text
 from curate.schema import identity
+from curate.verify.reviewed import descriptor_texts
 from curate.verify.text import NUMBER, WORD, Token, is_acronym, stems
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "broader",
     "concept_key",
     "contents",
+    "definitions_text",
     "general_index",
     "index_of",
     "lexicons_digest",
@@ -101,7 +103,12 @@ def lexicons_digest() -> str:
     """One digest over every lexicon: part of the fingerprint of whatever verifies."""
     folder = importlib.resources.files(__package__).joinpath("lexicons")
     files = sorted((file.name, file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".yaml"))
-    return identity(*itertools.chain.from_iterable(files), table_text())
+    return identity(*itertools.chain.from_iterable([*files, *descriptor_texts()]), definitions_text(), table_text())
+
+
+def definitions_text() -> str:
+    """The reviewed definitions that questions may hold: data of the tasks, read here on their own."""
+    return importlib.resources.files("curate").joinpath("tasks", "wordings", "definitions.yaml").read_text("utf-8")
 
 
 def read_yaml(name: str) -> Any:

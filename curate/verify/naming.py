@@ -1,5 +1,7 @@
 """What a text may name beside what its source was asked about: general words, the class instead, what is spoken of."""
 
+import functools
+
 from curate.schema import Kind, State
 from curate.verify.bodily import places_within
 from curate.verify.chinese_characters import is_open_in_chinese
@@ -10,13 +12,13 @@ from curate.verify.roots import root
 from curate.verify.text import stem
 
 __all__ = [
-    "GENERIC",
     "NAMED_BY_ANSWER",
     "ROMAN",
     "SCALES",
     "asked_keys",
     "covers",
     "denies_the_rest",
+    "generic",
     "is_askable",
     "is_definite",
     "is_known",
@@ -32,14 +34,6 @@ __all__ = [
 NAMED_BY_ANSWER = frozenset({"presence", "compare", "measure", "grade"})
 """Where the answer may name what a question only hints at: `are the bones intact? there is no fracture`."""
 _ASKED_BY_NAME = frozenset({"presence", "locate", "count", "point", "grade", "measure", "compare"})
-GENERIC = frozenset(
-    map(
-        concept_key,
-        ("lesion", "abnormality", "tumor", "mass", "disease", "finding", "opacity", "hemorrhage", "effusion"),
-    )
-)
-"""Words for findings of any kind."""
-_RESTED = frozenset(map(concept_key, ("abnormality", "finding", "disease", "lesion", "label")))
 SCALES = frozenset(
     map(
         stem,
@@ -64,8 +58,24 @@ SCALES = frozenset(
     )
 )
 ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8}
-_BEARERS = frozenset(map(concept_key, ("lesion", "nodule", "mass", "tumor", "growth", "abnormality")))
-"""Words for what a source may describe without naming it."""
+
+
+@functools.cache
+def generic() -> frozenset[str]:
+    """The keys of words for findings of any kind."""
+    words = ("lesion", "abnormality", "tumor", "mass", "disease", "finding", "opacity", "hemorrhage", "effusion")
+    return frozenset(map(concept_key, words))
+
+
+@functools.cache
+def _rested() -> frozenset[str]:
+    return frozenset(map(concept_key, ("abnormality", "finding", "disease", "lesion", "label")))
+
+
+@functools.cache
+def _bearers() -> frozenset[str]:
+    """The keys of words for what a source may describe without naming it."""
+    return frozenset(map(concept_key, ("lesion", "nodule", "mass", "tumor", "growth", "abnormality")))
 
 
 def tells_true_class(reading: Reading, asked: str) -> bool:
@@ -143,7 +153,7 @@ def says_no(reading: Reading) -> bool:
 
 def is_askable(key: str, asked: set[str], reading: Reading) -> bool:
     """True for a general word in a question, which may be answered by a special one or by a denial."""
-    if (is_generic(key) or key.rpartition(" ")[2] in _BEARERS) and (not asked or covers(key, asked)):
+    if (is_generic(key) or key.rpartition(" ")[2] in _bearers()) and (not asked or covers(key, asked)):
         return True
     return not broader().get(key, frozenset()).isdisjoint(reading.facts.states)
 
@@ -193,7 +203,7 @@ def is_presupposed(mention: Mention, key: str, part: Part, reading: Reading) -> 
         return False
     said = key.split(" ") if reading.chinese else [token.raw for token in part.tokens[mention.start : mention.end]]
     words = set(map(root, said))
-    if key in _RESTED and denied_as_rest(reading.prose[1]) and part is reading.answer:
+    if key in _rested() and denied_as_rest(reading.prose[1]) and part is reading.answer:
         return True  # what is said of all that is not named is judged as that
     if reading.topic == "grade" and key in SCALES:
         return True
@@ -208,7 +218,7 @@ def is_presupposed(mention: Mention, key: str, part: Part, reading: Reading) -> 
         words <= {root(word) for word in name.replace("_", " ").split()} for name in sets
     ):
         return True
-    if key not in _BEARERS:
+    if key not in _bearers():
         return False
     before = [token.low for token in part.tokens[max(0, mention.start - 1) : mention.start]]
     definite = bool(set(before) & {"the", "this", "that", "these", "those", "its"})
@@ -227,7 +237,7 @@ def asked_names(reading: Reading) -> tuple[str, ...]:
 def is_generic(key: str) -> bool:
     """True for a word for findings of any kind, also with the place that it lies in."""
     front, _, head = key.rpartition(" ")
-    return key in GENERIC or (head in GENERIC and bool(front) and bool(places_within(front)))
+    return key in generic() or (head in generic() and bool(front) and bool(places_within(front)))
 
 
 def is_class(key: str, reading: Reading) -> bool:
@@ -236,13 +246,13 @@ def is_class(key: str, reading: Reading) -> bool:
 
 
 def generic_named(reading: Reading) -> bool:
-    return not GENERIC.isdisjoint(reading.question.concepts)
+    return not generic().isdisjoint(reading.question.concepts)
 
 
 def covers(key: str, asked: set[str]) -> bool:
     """True for a general word for what was asked about."""
     front, _, head = key.rpartition(" ")
-    if front and head in GENERIC | _BEARERS and key not in broader() and places_within(front):
+    if front and head in generic() | _bearers() and key not in broader() and places_within(front):
         return key in asked or covers(head, asked)
     narrower = broader().get(key, frozenset())
     return "*" in narrower or not asked.isdisjoint(narrower) or any(each.endswith(f" {key}") for each in asked)

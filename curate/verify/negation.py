@@ -26,7 +26,7 @@ _ABSENCE = frozenset(
 """Cues with which a question asks whether something is absent, and whose yes says that it is."""
 _EXCLUDING = frozenset({"exclude", "excluded", "rule", "ruled", "eliminated"})
 _SOUND = frozenset({"intact", "normal", "clear", "healthy", "unremarkable"})
-_SOUND_CLASSES = tuple(map(concept_key, ("normal", "healthy", "no finding")))
+_SOUND_CLASSES = ("normal", "healthy", "no finding")
 _AMBIGUOUS = frozenset(
     {"no", "not", "isn't", "aren't", "doesn't", "don't", "never", "none", "nothing", "wasn't", "weren't", "hasn't"}
 )
@@ -126,7 +126,9 @@ def _misfits(reading: Reading) -> bool:
     if not states and any(token.low in _SOUND for token in reading.question.tokens):
         sound = [key for key in reading.facts.states if key.split(" ")[0] in ("normal", "healthy")]
         states = [
-            reading.facts.state(key) is State.PRESENT for key in (*_SOUND_CLASSES, *sound) if reading.facts.names(key)
+            reading.facts.state(key) is State.PRESENT
+            for key in (*map(concept_key, _SOUND_CLASSES), *sound)
+            if reading.facts.names(key)
         ]
     if (
         not states

@@ -8,6 +8,7 @@ from curate.verify.base import NOT_APPLICABLE
 from curate.verify.collective import denies_the_rest
 from curate.verify.counting import kinds_asked, total_of
 from curate.verify.lexicon import CONCEPT, broader, concept_key, place_terms
+from curate.verify.measured import measured_problem, names_quantity
 from curate.verify.measuring import measured_as, measures_of_draft
 from curate.verify.name_parts import places_of_name
 from curate.verify.reading import Part, Reading
@@ -92,7 +93,7 @@ class Numbers(ReadingRule):
     """Image sizes, coordinates, counts, values: whatever the text counts or measures."""
 
     name: ClassVar[str] = "numbers"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where there is a number that is not part of a name."""
@@ -106,11 +107,13 @@ class Numbers(ReadingRule):
             vague = [span for span in part.cued("quantities") if part is reading.answer and not _is_exact(part, span)]
             if vague and not (len(vague) == 1 and denies_the_rest(reading.prose[1])):
                 return no(Reason.NUMBER, "the text gives a vague quantity that no annotation states")
-            if part.numbers:
+            if part.numbers and not (part is reading.answer and names_quantity(reading)):
                 applies = True
                 problem = _numbers_problem(reading, part)
                 if problem is not None:
                     return problem
+        if names_quantity(reading):
+            return measured_problem(reading)
         if reading.ask == "measure":
             return _measure_problem(reading)
         return None if applies else NOT_APPLICABLE

@@ -1,13 +1,19 @@
 """The options of a question: one is true, the others are known to be false, and the answer takes the true one."""
 
+import re
+import string
 from typing import Any, ClassVar, Final
 
 from curate.schema import Reason, State
 from curate.verify.base import NOT_APPLICABLE
+from curate.verify.choices import Choice
 from curate.verify.counting import kinds_asked, total_of
-from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, attribute_key, concept_key
+from curate.verify.lexicon import ATTRIBUTE, CONCEPT, VALUE, attribute_key, broader, concept_key
+from curate.verify.measured import is_option, names_quantity
 from curate.verify.measuring import measured_as, measures_asked
+from curate.verify.naming import covers
 from curate.verify.part import SIDES, Part
+from curate.verify.places import is_elsewhere
 from curate.verify.reading import Reading, words_of
 from curate.verify.rules import ReadingRule, Verdict, no
 from curate.verify.text import normal, stems
@@ -36,6 +42,13 @@ _STATES: Final = {
 _NONE: Final = frozenset(
     {"none of the above", "none of these", "none", "none of them", "以上都不是", "以上均不是", "都不是"}
 )
+_FOUND: Final = frozenset({"class", "findings", "caption"})
+_NAMING: Final = _FOUND | {"identify"}
+"""Where options are the names of findings and objects."""
+_CHATTER: Final = re.compile(
+    r"\W*(?:sure|certainly|of course|okay|ok|absolutely|great|gladly)\b\s*[!,.]", re.IGNORECASE
+)
+"""How an assistant opens, and nobody who answers a question of an examination."""
 _ALL: Final = frozenset({"all of the above", "all of these", "以上都是", "以上均是"})
 
 
@@ -43,7 +56,7 @@ class Options(ReadingRule):
     """One option is true, none of the others may be, and the answer is that option, by letter and text."""
 
     name: ClassVar[str] = "options"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that offer options."""
@@ -53,16 +66,9 @@ class Options(ReadingRule):
         if choice.problem:
             return no(Reason.OPTION, choice.problem)
         names = [normal(option) or option.strip() for option in choice.options]
-        keys = [" ".join(stems(option)) or option.strip() for option in choice.options]
-        if len({name.casefold() for name in names}) < len(names) or len(set(keys)) < len(keys):
-            return no(Reason.OPTION, "two options are the same")
-        if any(name in _ALL for name in names):
-            return no(Reason.OPTION, "an option stands for all the others")
-        if any(
-            not _same(words_of(reading, told), option)
-            for told, option in zip(choice.offered, choice.options, strict=False)
-        ):
-            return no(Reason.OPTION, "the question words an option as another one")
+        problem = _problem_of_set(reading, choice, names)
+        if problem:
+            return no(Reason.OPTION, problem)
         true = _truths(reading, names)
         if None in true:
             return no(Reason.OPTION, "of an option the annotations do not say whether it is true")
@@ -70,12 +76,56 @@ class Options(ReadingRule):
             return no(Reason.OPTION, f"{true.count(True)} options are true, there must be one")
         if choice.picked is None or not true[choice.picked]:
             return no(Reason.OPTION, "the answer is not the option that is true")
+        problem = _problem_of_answer(reading, choice, choice.picked)
+        if problem:
+            return no(Reason.OPTION, problem)
         said = _STATES.get(names[choice.picked])
         if reading.yes is not None and said in (State.PRESENT, State.ABSENT) and reading.yes != (said is State.PRESENT):
             return no(Reason.OPTION, "the answer says yes and no")
         if reading.answer.stray or (reading.answer.turned and not reading.answer.claims):
             return no(Reason.OPTION, "the answer denies or doubts the option that it takes")
         return None
+
+
+def _problem_of_set(reading: Reading, choice: Choice, names: list[str]) -> str:
+    """What is wrong with the options before any is held true or false; empty where nothing is."""
+    keys = [" ".join(stems(option)) or option.strip() for option in choice.options]
+    if len({name.casefold() for name in names}) < len(names) or len(set(keys)) < len(keys):
+        return "two options are the same"
+    if any(name in _ALL for name in names):
+        return "an option stands for all the others"
+    if choice.of in _NAMING:
+        told = [named for option in choice.options if (named := _named(words_of(reading, option), option))]
+        if len(set(told)) < len(told):
+            return "two options mean the same"
+    if any(
+        not _same(words_of(reading, told), option) for told, option in zip(choice.offered, choice.options, strict=False)
+    ):
+        return "the question words an option as another one"
+    return ""
+
+
+def _problem_of_answer(reading: Reading, choice: Choice, picked: int) -> str:
+    """What is wrong with an answer that takes the true option; empty where nothing is."""
+    if not _is_letter_of(reading.asked.get("letter"), picked):
+        return "the letter by which answers are marked is not that of the true option"
+    if _CHATTER.match(reading.prose[1]):
+        return "the answer talks before it answers"
+    option = choice.options[picked]
+    if choice.of in _NAMING and not _says_no_other(reading, _named(words_of(reading, option), option)):
+        return "the answer names something else than the option that it takes"
+    return ""
+
+
+def _says_no_other(reading: Reading, named: frozenset[str]) -> bool:
+    """True where all that an answer says to be there is what its option names, or a general word for it."""
+    said = {key for c in reading.answer.claims if c.state is not State.ABSENT and (key := c.mention.key(CONCEPT))}
+    return all(key in named or (covers(key, set(named)) and not reading.facts.names(key)) for key in said)
+
+
+def _is_letter_of(letter: object, picked: int) -> bool:
+    """True for the letter of an option, and where the draft names none."""
+    return letter is None or letter == string.ascii_uppercase[picked : picked + 1]
 
 
 def _same(told: Part, option: str) -> bool:
@@ -110,11 +160,10 @@ def _truth(reading: Reading, of: str, option: str) -> bool | None:
     part = words_of(reading, option)
     if of in ("presence", "attribute_is"):
         return _is_state(reading, option)
-    if of in ("class", "findings", "caption"):
-        return _is_found(reading, part)
+    if of in _FOUND:
+        return _is_found(reading, part, option)
     if of == "identify":
-        keys = {concept_key(a.concept) for a in reading.own if a.concept}
-        return part.concepts <= keys if part.concepts and keys else None
+        return _is_held(reading, part, option)
     if of == "attribute":
         return _is_attribute(reading, part, option)
     if of in ("count", "count_total"):
@@ -122,7 +171,7 @@ def _truth(reading: Reading, of: str, option: str) -> bool | None:
     if of == "grade":
         return _is_grade(reading, part, option)
     if of == "measure":
-        return _is_measure(reading, part)
+        return is_option(reading, option) if names_quantity(reading) else _is_measure(reading, part)
     return None
 
 
@@ -136,13 +185,40 @@ def _is_state(reading: Reading, option: str) -> bool | None:
     return None if said is None or known is None or known is State.NOT_STATED else said is known
 
 
-def _is_found(reading: Reading, part: Part) -> bool | None:
-    states: set[Any] = {reading.facts.state(key) for key in part.concepts}
+def _is_found(reading: Reading, part: Part, option: str) -> bool | None:
+    states: set[Any] = {_stated(reading, key) for key in _named(part, option)}
     if not states or part.strange:
         return None
     if State.ABSENT in states:
         return False
     return True if states == {State.PRESENT} else None
+
+
+def _named(part: Part, option: str) -> frozenset[str]:
+    """What an option names. By a general word alone it means the general word, not the one label that ends with it."""
+    key = concept_key(option)
+    return frozenset({key}) if key in broader() and part.concepts else part.concepts
+
+
+def _stated(reading: Reading, key: str) -> State | None:
+    """The state of a concept; that a general word is absent nothing proves but its own label, while others are there.
+
+    Which findings are of a kind no list says completely: a tumor may be called by a name that none knows for one.
+    """
+    known = reading.facts.state(key)
+    return None if known is State.ABSENT and key not in reading.facts.states else known
+
+
+def _is_held(reading: Reading, part: Part, option: str) -> bool | None:
+    """Whether the region in a question holds what an option names: where it may lie there too, nothing is known."""
+    keys = {concept_key(a.concept) for a in reading.own if a.concept}
+    named = _named(part, option)
+    if not named or not keys or part.strange:
+        return None
+    if named <= keys:
+        return True
+    others = named - keys
+    return False if any(_stated(reading, key) is State.ABSENT or is_elsewhere(reading, key) for key in others) else None
 
 
 def _is_attribute(reading: Reading, part: Part, option: str) -> bool | None:

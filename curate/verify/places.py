@@ -9,9 +9,10 @@ from curate.schema import Kind, Reason, State
 from curate.verify.base import NOT_APPLICABLE
 from curate.verify.lexicon import CONCEPT, concept_key
 from curate.verify.reading import Reading
+from curate.verify.referring import REFERRING, problem_of
 from curate.verify.rules import ReadingRule, Verdict, no
 
-__all__ = ["Boxes", "Points"]
+__all__ = ["Boxes", "Points", "is_elsewhere"]
 
 _BOXED = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON})
 _POINTED = frozenset({Kind.POINT})
@@ -23,15 +24,19 @@ class Boxes(ReadingRule):
     """A box in a text is that of an annotation, rounded outwards to whole pixels."""
 
     name: ClassVar[str] = "boxes"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for boxes or give one, and to any text with four numbers in brackets."""
         if reading.verbatim:
             return NOT_APPLICABLE
+        if reading.defined is False:
+            return no(Reason.LABEL_INVENTED, "the definition is not the reviewed one of what is asked about")
+        if reading.referred is not None or reading.ask in REFERRING:
+            return _referred(reading)
         if reading.ask == "locate":
             return _same_places(reading, _BOXED, reading.facts.box, Reason.BOX)
-        if reading.ask == "identify":
+        if reading.topic == "identify":
             return _region(reading)
         if reading.ask != "point" and _has_stray_place(reading, _BOXED, reading.facts.box, _POINT_NUMBERS):
             return no(Reason.BOX, "coordinates stand where none were asked for, and are not those of what is named")
@@ -42,7 +47,7 @@ class Points(ReadingRule):
     """A point in a text is the pixel in which an annotation's point lies."""
 
     name: ClassVar[str] = "points"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that ask for points, and to any text with two numbers in brackets."""
@@ -51,7 +56,8 @@ class Points(ReadingRule):
         if reading.ask == "point":
             return _same_places(reading, _POINTED, reading.facts.point, Reason.POINT)
         if (
-            reading.ask not in ("locate", "identify")
+            reading.ask != "locate"
+            and reading.topic != "identify"
             and any(
                 len(numbers) == _POINT_NUMBERS for part in (reading.question, reading.answer) for numbers in part.lists
             )
@@ -126,11 +132,47 @@ def _is_denied(reading: Reading, key: str) -> bool:
     return said == {State.ABSENT}
 
 
+def _referred(reading: Reading) -> Verdict:
+    """An expression singles out the object whose box stands beside it; it is only read in English."""
+    if reading.referred is None:
+        return no(Reason.BOX, "a text that refers to objects is only read in English")
+    label_set, facts = str(reading.asked.get("label_set")), reading.facts
+    marked = facts.objects.get((label_set, concept_key(str(reading.asked.get("concept")))), [])
+    wrong = problem_of(
+        reading.referred,
+        reading.asked,
+        marked,
+        facts.assets,
+        (reading.question.lists, reading.answer.lists),
+    )
+    return None if wrong is None else no(Reason.BOX, wrong)
+
+
 def _region(reading: Reading) -> Verdict:
     if reading.answer.lists or len(reading.question.lists) != 1:
         return no(Reason.BOX, "the question must hold one region")
-    region = tuple(int(number) for number in reading.question.lists[0])
+    region = reading.question.lists[0]
     held = [annotation for annotation in reading.own if reading.facts.box(annotation) == region]
     if not held or len({concept_key(annotation.concept or "") for annotation in held}) != 1:
         return no(Reason.BOX, "the region in the question is not the box of one annotation")
     return None
+
+
+def is_elsewhere(reading: Reading, key: str) -> bool:
+    """True where every object of a kind is marked, and none of them within reach of the region in the question."""
+    label_set, facts = str(reading.asked.get("label_set")), reading.facts
+    places = [facts.box(a) for (_, each), marked in facts.objects.items() if each == key for a in marked]
+    regions = reading.question.lists
+    return (
+        (label_set, key) in facts.objects
+        and label_set in facts.exhaustive
+        and len(regions) == 1
+        and all(place is not None and _apart(place, regions[0]) for place in places)
+    )
+
+
+def _apart(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """True for boxes without a pixel in common."""
+    if not len(one) == len(other) == _BOX_NUMBERS:
+        return False
+    return one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]

@@ -12,10 +12,13 @@ from curate.rows import Annotation, Asset, Draft
 from curate.schema import Origin, State
 from curate.verify import english
 from curate.verify.choices import Choice, choice_of
+from curate.verify.definitions import without_definition
 from curate.verify.enumeration import without_item_numbers
 from curate.verify.facts import Facts, collect
+from curate.verify.knowledge import Told, without_knowledge
 from curate.verify.lexicon import CONCEPT, Index, Mention, concept_key
 from curate.verify.part import SIDES, Claim, Part, Size, with_derived
+from curate.verify.referring import Referred, referred_in
 from curate.verify.text import normal
 from curate.vocabulary import Vocabulary
 
@@ -57,7 +60,6 @@ _NEITHER: Final = re.compile(
 )
 _REMEMBERED: Final = 512
 """Facts of so many groups of assets are kept: the drafts of one image need not stand together."""
-_EMPTY: Final = english.words("", ())
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +79,10 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     chinese: bool
     prose: tuple[str, str]  # question and answer as they stand, without image tokens and lists of numbers
     choice: Choice | None = None  # the options of a question that offers some
+    referred: Referred | None = None  # by what a text singles out an object; its words are no part of the others
+
+    told_in_general: Told | None = None  # reviewed sentences about classes; no part of the others
+    defined: bool | None = None  # whether the definition in a question is the reviewed one of its concept
 
     @property
     def topic(self) -> str:
@@ -123,7 +129,14 @@ class Reader:
         verbatim = draft.origin is Origin.SOURCE or ask == "source"
         in_chinese = draft.language == "zh"
         indexes = None if verbatim else facts.indexes
+        told_in_general: Told | None = None
+        if not verbatim and not in_chinese:
+            question, answer, told_in_general = without_knowledge(asked, question, answer)
         prose = (_prose(question), _prose(answer))
+        question, defined = (question, None) if verbatim else without_definition(asked, question)
+        referred = None if verbatim or in_chinese else referred_in(ask, question, answer)
+        if referred is not None:
+            ask, question, answer = referred.ask, referred.question, referred.answer
         choice = choice_of(asked, question, answer, translated=in_chinese) if ask == "choice" and not verbatim else None
         if choice is not None:
             question, answer = choice.question, choice.answer
@@ -164,6 +177,9 @@ class Reader:
             chinese=in_chinese,
             prose=prose,
             choice=choice,
+            referred=referred,
+            defined=defined,
+            told_in_general=told_in_general,
         )
 
 
@@ -207,11 +223,16 @@ def _constraints(draft: Draft) -> Mapping[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
+@functools.cache
+def _empty() -> Part:
+    return english.words("", ())
+
+
 @functools.lru_cache(maxsize=16384)
 def _part(text: str, indexes: tuple[Index, ...] | None, in_chinese: bool) -> Part:
     """The part of a text; without indexes nothing but the text, for what a person wrote no rule looks further."""
     if indexes is None:
-        return msgspec.structs.replace(_EMPTY, text=text, normal=normal(text))
+        return msgspec.structs.replace(_empty(), text=text, normal=normal(text))
     words = _words_of(in_chinese)
     if "[" not in text:
         return with_derived(words(text, indexes))

@@ -4,6 +4,7 @@ from curate.schema import Kind, State
 from curate.verify.chinese_characters import could_be_clinical, is_chinese
 from curate.verify.common_words import asking_stems
 from curate.verify.lexicon import CONCEPT
+from curate.verify.measured import says_quantity
 from curate.verify.naming import NAMED_BY_ANSWER, ROMAN, SCALES, asked_keys, covers, denies_the_rest
 from curate.verify.reading import Part, Reading
 from curate.verify.roots import root
@@ -32,7 +33,7 @@ _ROOT = 5
 
 def strange_words(part: Part, reading: Reading) -> list[str]:
     """Words that nothing explains; a question may use some that assert nothing there."""
-    if not part.strange:
+    if not part.strange or all(says_quantity(reading, word) for word in part.strange):
         return []
     if part is not reading.question:
         return [

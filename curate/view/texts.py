@@ -53,6 +53,8 @@ def _place(one: Annotation) -> str:
         parts.append(f"{one.area_mm2:,.1f} mm2")
     if one.volume_mm3 is not None:
         parts.append(f"{one.volume_mm3:,.0f} mm3")
+    if one.mean_hu is not None:
+        parts.append(f"{one.mean_hu:,.1f} HU")
     return ", ".join(parts)
 
 

@@ -18,7 +18,7 @@ from bench.verify.intervals import Rate, wilson
 from bench.verify.invented import outside
 from bench.verify.judging import Judge
 from bench.verify.made import made_rows
-from bench.verify.mutators import kinds, mutants
+from bench.verify.mutators import families, kinds, mutants
 from bench.verify.mutators.places import PLACE
 from bench.verify.published import fact_of, judge_published, preference_files, published_rows
 from bench.verify.rows import Draw, Mutant, Row
@@ -204,13 +204,15 @@ def test_mutants_are_the_same_in_another_process(hand: list[Row]) -> None:
 
 def test_no_text_is_made_twice_and_none_is_the_true_one(hand: list[Row]) -> None:
     for row in hand:
-        texts = [(mutant.prompt, mutant.answer) for mutant in mutants(row)]
-        assert len(texts) == len(set(texts)), row.row_id
-        assert (row.draft.messages[0].content, row.answer) not in texts
+        whole = [(mutant.prompt, mutant.answer, mutant.constraints, repr(mutant.assets)) for mutant in mutants(row)]
+        assert len(whole) == len(set(whole)), row.row_id
+        assert (row.draft.messages[0].content, row.answer, None, "None") not in whole
 
 
 def test_every_family_finds_something_to_change(made: list[tuple[Row, Mutant]]) -> None:
-    silent = set(kinds()) - {mutant.kind for _, mutant in made}
+    of_tasks = {kind for name in ("choices", "knowledge", "measures", "referring") for kind in families()[name]}
+    of_tasks |= {kind for kind in families()["visits"] if kind.startswith("visit_value")}  # no hand-written row is one
+    silent = set(kinds()) - {mutant.kind for _, mutant in made} - of_tasks
     # The rest needs a box in words, two sides, or what one row in eleven does not hold.
     assert len(silent) < 12, silent
 
@@ -366,10 +368,29 @@ def test_a_draw_walks_over_all_of_a_pool_and_repeats_itself() -> None:
 
 def test_made_up_facts_bring_sides_grades_and_absences() -> None:
     rows = list(made_rows())
-    assert {row.asks["ask"] for row in rows} >= {"caption", "presence", "findings", "grade", "class"}
+    assert {row.asks["ask"] for row in rows} >= {
+        "caption",
+        "presence",
+        "findings",
+        "grade",
+        "class",
+        "choice",
+        "compare",
+    }
     found = {mutant.kind for row in rows[::9] for mutant in mutants(row)}
     assert {"side_swapped", "one_for_both", "list_negation_dropped", "finding_dropped", "side_added"} <= found
     assert [row.row_id for row in rows] == [row.row_id for row in made_rows()]
+
+
+def test_lies_about_choices_and_visits_are_made_of_made_up_facts_and_caught() -> None:
+    rows = [row for row in made_rows() if row.kind in ("multiple_choice", "temporal")][::9]
+    bench, judge = run.Bench(), Judge()
+    run.judge_mutants(bench, run.judge_clean(bench, rows, judge), 4, judge)
+    assert not [rate for rate in bench.clean_rates().values() if rate.hits]
+    for kind in (*families()["choices"], *families()["visits"]):
+        assert bench.kind_rates()[kind].n, kind
+    caught = sum(bench.kind_rates().values(), Rate(0, 0))
+    assert caught.hits / caught.n >= run.CAUGHT_AT_LEAST, bench.misses
 
 
 # --- what is counted
@@ -417,10 +438,11 @@ def test_rates_are_told_with_their_number_and_interval(hand: list[Row]) -> None:
 
 
 def test_mutants_are_chosen_by_hash_and_not_by_order(hand: list[Row]) -> None:
-    one = {(row.row_id, mutant) for row, mutant in run.chosen_mutants(hand[:12], 2)}
-    other = {(row.row_id, mutant) for row, mutant in run.chosen_mutants(hand[:12][::-1], 2)}
-    assert one == other
-    assert max(sum(mutant.kind == kind for _, mutant in one) for kind in kinds()) == 2
+    def chosen(rows: list[Row]) -> set[tuple[str, str, str]]:
+        return {(row.row_id, mutant.kind, repr(mutant)) for row, mutant in run.chosen_mutants(rows, 2)}
+
+    assert chosen(hand[:12]) == chosen(hand[:12][::-1])
+    assert max(sum(kind == each for _, kind, _ in chosen(hand[:12])) for each in kinds()) == 2
 
 
 HAND_REFUSED_AT_MOST = {"read": 0.07, "held out": 0.23}

@@ -19,7 +19,7 @@ class TestBuiltIn(TaskContract):
 
     @pytest.fixture
     def subjects(self) -> Sequence[Subject]:
-        return s.hand_built()
+        return [*s.hand_built(), s.scanned("v1")]
 
     @pytest.fixture
     def vocabulary(self) -> Vocabulary:

@@ -103,6 +103,16 @@ def test_every_command_says_of_a_store_what_it_says_of_a_folder(
     assert "(0 parts built, 9 kept" in again.stdout
 
 
+@pytest.mark.parametrize("executor", ["dask", "ray"])
+def test_a_cluster_writes_to_a_store_what_one_machine_writes_to_a_disk(
+    world: World, store: S3Server, calm: dict[str, str], executor: str
+) -> None:
+    out = remote(f"by-{executor}")
+    said = run_apart("build", world.recipe, "--out", out, "--executor", executor, "-j", "2")
+    assert said.code == 0, said.text
+    assert objects_of(out) == calm
+
+
 def test_damage_in_a_store_is_found_and_mended(world: World, store: S3Server, calm: dict[str, str]) -> None:
     out = remote("damaged")
     finish(world, out)

@@ -56,6 +56,34 @@ def test_a_list_of_images_has_the_keys_of_echovlm(tmp_path: Path, test_data: Tes
     assert ours["conversations"][0] == {"from": "system", "value": "Help."}
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_layout_of_echovlm_agrees_key_for_key(language: str, tmp_path: Path, test_data: TestData) -> None:
+    told = {
+        "caption": row(
+            "请描述该图像。", "肺超声图像。可见胸腔积液。", constraints={"ask": "caption"}, language=language
+        )
+    }
+    told["question"] = row("Is there an effusion?", "Yes.", constraints={"ask": "presence"}, language=language)
+    written(release_of_rows(*told.values()), tmp_path, layout="echovlm")
+    ours = {one["id"]: one for one in json.loads((tmp_path / "llava/train.json").read_bytes())}
+    published = json.loads((test_data("seed-records") / "echovlm/public_data/BUSI.json").read_bytes())[0]
+    caption, question = (ours[told[kind].pair_id] for kind in ("caption", "question"))
+    assert shape(caption) == shape(published)
+    assert [turn["from"] for turn in caption["conversations"]] == [turn["from"] for turn in published["conversations"]]
+    assert caption["description"] == caption["conversations"][-1]["value"]
+    assert question["description"] is None
+    assert set(question) == set(published)
+    prompt = caption["conversations"][0]["value"]
+    assert ("一" <= prompt[0] <= "鿿") == (language == "zh")
+
+
+def test_a_system_turn_of_the_row_stays_the_only_one(tmp_path: Path) -> None:
+    system = row("What is it?", "A nodule.", messages=(Message("system", "Help."), *row("What is it?", "A.").messages))
+    written(release_of_rows(system), tmp_path, layout="echovlm")
+    (ours,) = json.loads((tmp_path / "llava/train.json").read_bytes())
+    assert [turn["value"] for turn in ours["conversations"] if turn["from"] == "system"] == ["Help."]
+
+
 def test_as_many_tokens_as_media_and_text_alone_names_none(tmp_path: Path) -> None:
     rows = (
         row("What is it?", "An image."),

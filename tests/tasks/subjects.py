@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.rows import Annotation, Asset, Subject
-from curate.schema import Annotator, Kind, State, World, identity
+from curate.schema import Annotator, Form, Kind, State, World, identity
 from curate.tasks import make_task, task_class, task_names
 from curate.vocabulary import LabelNames
 
@@ -22,6 +22,7 @@ VOCABULARY = {
     "disease": LabelNames(DISEASES),
     "nuclei": LabelNames(("nucleus",)),
     "organs": LabelNames(("heart", "left lung", "right lung"), exhaustive=True, regions=True),
+    "abdomen": LabelNames(("left kidney", "right kidney"), exhaustive=True, regions=True),
     "lesions": LabelNames(("edema", "enhancing tumor", "necrosis"), exhaustive=True, regions=True),
 }
 
@@ -101,6 +102,22 @@ def lesions(name: str, *concepts: str) -> Subject:
         says(shown, Kind.MASK, concept, "lesions", n, box=[50.0 * n, 40, 50.0 * n + 45, 90], exhaustive=True,
              flags=["region"])
         for n, concept in enumerate(concepts, 1)
+    ]  # fmt: skip
+    return Subject(shown, tuple(masks))
+
+
+def scanned(name: str) -> Subject:
+    """A CT volume with masks of the kidneys, measured."""
+    affine = [1.5, 0, 0, 0, 0, 1.0, 0, 0, 0, 0, 2.0, 0, 0, 0, 0, 1]
+    shown = asset(
+        name, form=Form.VOLUME, media_type="application/zarr", modality="CT", anatomy="abdomen", width=200, height=200,
+        depth=90, spacing_mm=[2.0, 1.0, 1.5], affine_lps=affine, rescale_unit="HU", labelled_by=["abdomen"],
+    )  # fmt: skip
+    masks = [
+        says(shown, Kind.MASK, f"{side} kidney", "abdomen", n, frame="volume", box=[20, 20, 9, 60, 70, 59],
+             volume_mm3=volume, extent_mm=[60.0, 50.0, 100.0], pieces=1, mean_hu=31.2, exhaustive=True,
+             flags=["region"])
+        for n, (side, volume) in enumerate((("left", 150_000.0), ("right", 110_000.0)))
     ]  # fmt: skip
     return Subject(shown, tuple(masks))
 

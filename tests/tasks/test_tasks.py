@@ -28,7 +28,8 @@ def test_every_first_turn_begins_with_the_image_and_every_draft_names_its_asset(
     for subject in s.hand_built():
         for draft in s.drafts_of(subject):
             assert draft.messages[0].content.startswith("<image>\n")
-            assert [message.role for message in draft.messages] == ["user", "assistant"]
+            turns = [message.role for message in draft.messages]
+            assert turns == ["user", "assistant"] * (len(turns) // 2)
             assert draft.asset_ids == [subject.asset.asset_id]
             assert set(draft.annotation_ids) <= {a.annotation_id for a in subject.annotations}
 
@@ -263,7 +264,8 @@ def test_a_caption_does_not_say_that_an_image_is_an_image() -> None:
 def test_organs_of_a_label_map_are_shown_or_not_and_never_counted() -> None:
     subject = s.organs("once")
     assert s.drafts_of(subject, ("count",)) == []
-    text = _texts(s.drafts_of(subject, variants=30)).lower()
+    about_this_image = [one for one in s.drafts_of(subject, variants=30) if one.task != "descriptors"]
+    text = _texts(about_this_image).lower()
     assert "the heart" in text
     assert "the left lung" in text
     assert not any(words in text for words in ("hearts", "a heart", "lungs", "a left lung", " any "))

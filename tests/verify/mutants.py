@@ -30,11 +30,9 @@ _INVENTED = (
 
 
 def _said(draft: Draft, *, question: str | None = None, answer: str | None = None) -> Draft:
-    first, second = draft.messages
-    return msgspec.structs.replace(
-        draft,
-        messages=[Message("user", question or first.content), Message("assistant", answer or second.content)],
-    )
+    first, *between, last = draft.messages
+    turns = [Message("user", question or first.content), *between, Message("assistant", answer or last.content)]
+    return msgspec.structs.replace(draft, messages=turns)
 
 
 def _swap_words(text: str, table: dict[str, str]) -> Iterator[str]:
@@ -45,8 +43,8 @@ def _swap_words(text: str, table: dict[str, str]) -> Iterator[str]:
 
 
 def mutants(draft: Draft, subject: Subject) -> Iterator[tuple[str, Draft]]:
-    """Every mutant of a draft, with the name of what was done."""
-    question, answer = (message.content for message in draft.messages)
+    """Every mutant of a draft, with the name of what was done: to its first question, or to its last answer."""
+    question, answer = draft.messages[0].content, draft.messages[-1].content
     yield "image token dropped", _said(draft, question=question.replace("<image>\n", "", 1))
     yield "image token added", _said(draft, question="<image>\n" + question)
     yield "image token in the answer", _said(draft, answer=answer + " <image>")

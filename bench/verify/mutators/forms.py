@@ -52,9 +52,14 @@ PROTOCOL = (
 )
 
 
+LETTERED = frozenset({"Answer: {answer}"})
+"""How the answer of a choice may well begin."""
+
+
 def _wrapped(pool: tuple[str, ...], why: str) -> Make:
     def make(row: Row, facts: Facts, draw: Draw) -> Iterator[Change]:
-        for way in draw.some("way", pool, 1):
+        listed = [way for way in pool if row.asks["ask"] != "choice" or way not in LETTERED]
+        for way in draw.some("way", listed, 1):
             yield Change(why, answer=way.format(answer=row.answer))
 
     make.__doc__ = f"The answer in a wrapping: {why}."

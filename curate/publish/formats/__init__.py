@@ -13,9 +13,11 @@ from curate.publish.base import Format
 __all__ = ["BUILT_IN", "format_class", "format_names", "formats_of", "make_format"]
 
 BUILT_IN: Mapping[str, str] = {
+    "class-prompts": "curate.publish.formats.class_prompts:ClassPrompts",
     "hf-parquet": "curate.publish.formats.hf_parquet:HfParquet",
     "kto": "curate.publish.formats.preference:Kto",
     "llava": "curate.publish.formats.llava:Llava",
+    "medvlsm": "curate.publish.formats.medvlsm:MedVlsm",
     "ms-swift": "curate.publish.formats.ms_swift:MsSwift",
     "openai": "curate.publish.formats.openai:OpenAi",
     "preference": "curate.publish.formats.preference:Preference",

@@ -5,17 +5,26 @@ files of their own (`<split>_multi.json`), and so are videos (`_video`, key `vid
 such key), because loaders infer one type per key. Paths are relative to the release: name it as the folder of images.
 `layout: internvl` writes JSON lines, `width_list` and `height_list` for several pictures, and for each split a
 `meta_<split>.json` that names its files and their lengths, to be read from within the release.
-Sources: LLaVA's documentation of custom data; InternVL's of chat data.
+`layout: echovlm` has the keys of EchoVLM's published records and no others: a list of images, a system turn before the
+first question (one of the reviewed prompts of `wordings/systems.yaml` in the language of the row, by a hash, where the
+row has none of its own), and `description`, which is the text of a caption and null for what answers a question.
+Sources: LLaVA's documentation of custom data; InternVL's of chat data; EchoVLM's `public_data`.
 """
 
+import functools
+import importlib.resources
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal
+
+import msgspec
+import yaml
 
 from curate.errors import UsageError
 from curate.publish.base import FormatOptions, Release, Row, Writer, Written
 from curate.publish.coordinates import DialectOptions
 from curate.publish.formats.sheets import Sheets, images_of, kind_of, paths, render, turns, videos_of
+from curate.tasks.wording import hash_of
 
 __all__ = ["Llava", "LlavaOptions"]
 
@@ -25,16 +34,21 @@ _FROM: Final = {"user": "human", "assistant": "gpt", "system": "system"}
 class LlavaOptions(DialectOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`image_lists`: a list also for one picture, as EchoVLM has it; all rows with pictures then lie in one file.
 
-    `layout`: `llava` is a JSON list, `internvl` JSON lines with a meta file.
+    `layout`: `llava` is a JSON list, `internvl` JSON lines with a meta file, `echovlm` a JSON list with EchoVLM's keys.
     """
 
     image_lists: bool = False
-    layout: Literal["llava", "internvl"] = "llava"
+    layout: Literal["llava", "internvl", "echovlm"] = "llava"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.layout == "internvl" and self.image_lists:
             raise UsageError("format llava: InternVL reads one picture as a text, so image_lists is none of its layout")
+
+    @property
+    def lists(self) -> bool:
+        """True where one picture is a list too."""
+        return self.image_lists or self.layout == "echovlm"
 
 
 class Llava:
@@ -68,17 +82,34 @@ class Llava:
             return "a video beside other media, for which this format has no key"
         if videos:
             told["video"] = videos[0].path
-        elif images and (self.options.image_lists or len(images) > 1):
+        elif images and (self.options.lists or len(images) > 1):
             told["image"] = paths(images)
         elif images:
             told["image"] = images[0].path
-        if len(images) == 1 and self.options.spoken != "resized":
+        if self.options.layout == "echovlm":
+            captions = row.constraints.get("ask") == "caption"
+            told["description"] = turns(row)[-1][1] if captions else None
+        elif len(images) == 1 and self.options.spoken != "resized":
             told |= {"width": images[0].width, "height": images[0].height}
         elif len(images) > 1 and self.options.layout == "internvl":
             told |= {"width_list": [one.width for one in images], "height_list": [one.height for one in images]}
-        told["conversations"] = [{"from": _FROM[role], "value": text} for role, text in turns(row)]
-        several = len(images) > 1 and not self.options.image_lists
+        said = turns(row)
+        if self.options.layout == "echovlm" and said[0][0] != "system":
+            said = [("system", _system(row)), *said]
+        told["conversations"] = [{"from": _FROM[role], "value": text} for role, text in said]
+        several = len(images) > 1 and not self.options.lists
         return "multi" if several else kind_of(row), told
+
+
+def _system(row: Row) -> str:
+    pool = _systems()["zh" if row.language == "zh" else "en"]
+    return pool[hash_of(row.pair_id, "system") % len(pool)]
+
+
+@functools.cache
+def _systems() -> Mapping[str, tuple[str, ...]]:
+    text = importlib.resources.files("curate.publish").joinpath("wordings", "systems.yaml").read_text("utf-8")
+    return msgspec.convert(yaml.safe_load(text), dict[str, tuple[str, ...]])
 
 
 def _list_files(sheets: Sheets, release: Release, writer: Writer) -> None:

@@ -26,6 +26,7 @@ from curate.rows import Window
 from curate.schema import Form, Reason, Refusal, Verdict
 from curate.stages.media.base import Made, Place, RefusedRegion, Request, SourceFile
 from curate.stages.placing import Cut, Space
+from curate.stages.voxel_values import hounsfield_of
 from curate.store.trees import StoredTree
 from curate.store.volumes import MAX_PLANE_BYTES, open_volume, write_volume
 
@@ -167,7 +168,8 @@ def _assets(
 ) -> Iterator[Made | RefusedRegion | Refusal]:
     grid = volume.grid
     sizes = dict(zip(volume.axes, volume.shape, strict=True))
-    space = Space(grid=grid, frame_of_reference=_frame_token(request, volume))
+    values = hounsfield_of(volume, lambda: open_volume(folder))
+    space = Space(grid=grid, frame_of_reference=_frame_token(request, volume), values=values)
     yield Made(
         form=Form.VOLUME,
         place=(None,),
