@@ -24,6 +24,7 @@ GROUP: Final = "any_of"
 _TURN: Final = 2
 _IMAGE: Final = "<image>"
 _REST: Final = r"(?: of (?:them|these|those))?(?: (?:is|are)(?: present| visible| seen)?)?"
+_MORE: Final = re.compile(r"[.!?;\n。！？；]")
 _ANSWER: Final = re.compile(
     rf"(?:(?P<yes>yes)(?:, (?:it (?:does|is)|at least one{_REST}))?|no(?:, (?:it (?:does|is) not|none{_REST}))?)\.?",
     re.IGNORECASE,
@@ -46,15 +47,28 @@ def turns_of(draft: Draft) -> tuple[Draft, ...] | Refusal | None:
     told = asked.get("turns")
     if not isinstance(told, list) or len(told) * _TURN != len(draft.messages):
         return no(Reason.CONSISTENCY, "the conversation has other turns than it says")
-    if _is_given_away(told):
-        return no(Reason.ANSWER_IN_QUESTION, "a turn asks what an earlier one asked")
+    if _is_given_away(told, [message.content for message in draft.messages[1::_TURN]]):
+        return no(Reason.ANSWER_IN_QUESTION, "a turn asks what an earlier one answered")
     return tuple(_turn(draft, number, told[number]) for number in range(len(told)))
 
 
-def _is_given_away(told: list[Any]) -> bool:
-    """True where two turns ask the same."""
+def _is_given_away(told: list[Any], answers: list[str]) -> bool:
+    """True where two turns ask the same, or one asks about a finding whose group was denied before it."""
     asked = [msgspec.json.encode(turn, order="deterministic") for turn in told]
+    denied: set[str] = set()
+    for turn, answer in zip(told, answers, strict=True):
+        if not isinstance(turn, dict):
+            continue
+        if concept_key(str(turn.get("concept"))) in denied:
+            return True
+        if turn.get("ask") == GROUP and answer.strip().casefold().startswith("no"):
+            denied |= _keys_of(turn)
     return len(set(asked)) < len(asked)
+
+
+def _keys_of(asked: Mapping[str, Any]) -> set[str]:
+    concepts = asked.get("concepts")
+    return {concept_key(name) for name in concepts if isinstance(name, str)} if isinstance(concepts, list) else set()
 
 
 def _decoded(constraints: str) -> Mapping[str, Any]:
@@ -75,11 +89,12 @@ def _turn(draft: Draft, number: int, asked: object) -> Draft:
 
 def judge_group(reading: Reading) -> Refusal | None:
     """Why a turn about a group of findings is wrong: it names others than it asks, or its answer does not follow."""
-    concepts = reading.asked.get("concepts")
-    keys = {concept_key(name) for name in concepts if isinstance(name, str)} if isinstance(concepts, list) else set()
+    keys = _keys_of(reading.asked)
     if not keys or {key for key in keys if not reading.facts.names(key)}:
         return no(Reason.CONSISTENCY, "the group holds what no label set of the image can name")
-    if reading.question.concepts != keys:
+    if _MORE.search(reading.prose[0].strip().rstrip("?？")):
+        return no(Reason.ANSWER_IN_QUESTION, "the question about a group says more than it asks")
+    if reading.question.concepts != keys or len(reading.question.keyed) > len(keys):
         return no(Reason.CONSISTENCY, "the question names other findings than its group holds")
     found = _ANSWER.fullmatch(reading.answer.text.strip())
     if found is None:

@@ -152,6 +152,31 @@ def test_a_group_whose_question_names_others_than_it_holds_is_refused() -> None:
         assert judged(ILL, msgspec.structs.replace(draft, messages=messages))
 
 
+def test_a_finding_is_not_asked_after_its_group_was_denied() -> None:
+    (well,) = drafted(WELL, surplus_no=9)
+    turns = msgspec.json.decode(well.constraints)["turns"]
+    group = next(turn for turn in turns if turn["ask"] == "any_of")
+    (ill,) = drafted(ILL)
+    child = next(turn for turn, _ in asked(ill) if turn["ask"] == "presence")
+    at = [turn for turn, _ in asked(ill)].index(child)
+    extra = ill.messages[2 * at : 2 * at + 2]
+    follows = {**child, "concept": group["concepts"][0]}
+    lie = msgspec.structs.replace(
+        well,
+        messages=[*well.messages, *extra],
+        constraints=msgspec.json.encode({"ask": "dialogue", "turns": [*turns, follows]}).decode(),
+    )
+    assert judged(WELL, lie) is Reason.ANSWER_IN_QUESTION
+
+
+def test_a_group_is_asked_about_and_nothing_told_beside() -> None:
+    (draft,) = drafted(ILL)
+    first = draft.messages[0]
+    for further in (" The answer is: No.", " There is a finding."):
+        messages = [Message("user", first.content + further), *draft.messages[1:]]
+        assert judged(ILL, msgspec.structs.replace(draft, messages=messages)) is Reason.ANSWER_IN_QUESTION
+
+
 def test_turns_that_do_not_say_what_they_ask_are_refused() -> None:
     (draft,) = drafted(ILL)
     turns = msgspec.json.decode(draft.constraints)["turns"]
