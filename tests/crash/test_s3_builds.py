@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from curate.phantom import write_phantoms
 from curate.store.place import digest_of, read_bytes, walk
 from tests.conftest import ROOT
 from tests.crash.small import KILLS, World, command, curate, run_apart, small_world, tree
@@ -111,6 +112,21 @@ def test_a_cluster_writes_to_a_store_what_one_machine_writes_to_a_disk(
     said = run_apart("build", world.recipe, "--out", out, "--executor", executor, "-j", "2")
     assert said.code == 0, said.text
     assert objects_of(out) == calm
+
+
+def test_volumes_and_their_slices_in_a_store_are_those_on_a_disk(store: S3Server, tmp_path: Path) -> None:
+    write_phantoms(tmp_path, images=6, only=("phantom-ct", "phantom-ct-dicom"))
+    recipe = tmp_path / "volumes.yaml"
+    recipe.write_text(
+        "name: volumes\nsources: [phantom-ct, phantom-ct-dicom]\ntasks: [label_caption, grounding, measurement]\n"
+        "volumes: {planes: [axial], slices: 2, windows: [auto]}\n"
+    )
+    there, here = remote("volumes"), tmp_path / "volumes"
+    for out in (there, here):
+        said = curate("build", recipe, "--data", tmp_path, "--out", out)
+        assert said.code == 0, said.text
+    assert objects_of(there) == tree(here)
+    assert curate("check", there).code == 0
 
 
 def test_damage_in_a_store_is_found_and_mended(world: World, store: S3Server, calm: dict[str, str]) -> None:
