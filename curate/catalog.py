@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars
 
-__all__ = ["Catalog", "catalog_files", "connect", "open_catalog", "query"]
+__all__ = ["Catalog", "catalog_files", "connect", "only_reads", "open_catalog", "query"]
 
 _WITH_BYTES: Final = {"images": IMAGES, "videos": VIDEOS}
 
@@ -112,6 +112,23 @@ def _schema(table: str) -> pa.Schema:
     return _WITH_BYTES[table] if table in _WITH_BYTES else CATALOG_TABLES[table]
 
 
+def only_reads(connection: "duckdb.DuckDBPyConnection", sql: str) -> None:
+    """Refuse what is not one statement that reads rows.
+
+    Raises:
+        UsageError: it is another statement, or several.
+        duckdb.Error: DuckDB cannot parse it.
+    """
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise UsageError(f"the query holds {len(statements)} statements; ask one thing at a time")
+    if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):  # MULTI: a PIVOT
+        kind = statements[0].type.name
+        raise UsageError(f"the query is a statement of kind {kind}; only those that read rows are run, as SELECT is")
+
+
 def query(out: Place, sql: str) -> "duckdb.DuckDBPyRelation":
     """The answer to one SQL statement over the views named as the tables.
 
@@ -123,14 +140,7 @@ def query(out: Place, sql: str) -> "duckdb.DuckDBPyRelation":
 
     connection = connect(out)
     try:
-        statements = connection.extract_statements(sql)
-        if len(statements) != 1:
-            raise UsageError(f"the query holds {len(statements)} statements; ask one thing at a time")
-        if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):  # MULTI: a PIVOT
-            kind = statements[0].type.name
-            raise UsageError(
-                f"the query is a statement of kind {kind}; only those that read rows are run, as SELECT is"
-            )
+        only_reads(connection, sql)
         answer = connection.sql(sql)
     except duckdb.Error as problem:
         raise UsageError(f"the query was not accepted: {problem}") from None

@@ -521,6 +521,7 @@ def diff(out: printing.Printer, before: Place, after: Place) -> int:
 )
 @click.option("--name", help="Of the release; by default the recipe's.")
 @click.option("--source", "sources", multiple=True, metavar="ID", help="Only this source; may be given several times.")
+@click.option("--where", metavar="SQL", help="Only these rows: a condition on pairs, or a query that gives pair_id.")
 @click.option(
     "--takedown",
     metavar="FILE",
@@ -537,6 +538,7 @@ def publish(
     formats: tuple[str, ...],
     name: str | None,
     sources: tuple[str, ...],
+    where: str | None,
     takedown: Path | None,
     replace: bool,
     private: bool | None,
@@ -554,6 +556,7 @@ def publish(
         formats_of(formats),
         name=name,
         sources=sources or None,
+        where=where,
         takedown=() if takedown is None else load_takedown(takedown),
         replace=replace,
         dry_run=dry_run,

@@ -200,6 +200,7 @@ class Release:
     withheld: Mapping[str, Mapping[str, int]]  # source -> why -> rows
     licence: str  # one SPDX expression under which the whole may go
     reader: "Reader" = field(repr=False)
+    where: str | None = None  # the query by which whoever publishes chose among them
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """The rows of a split, or of all, as their first asset lies in the corpus, then by pair id.

@@ -22,6 +22,7 @@ WITHHELD: Final[Mapping[str, str]] = {
     "agreement": "its terms let nobody pass it on",
     "no_derivatives": "its terms forbid derivatives, and a row is one",
     "unknown": "its terms are not known",
+    "not_chosen": "the query of this release leaves it out",
 }
 """What keeps rows out of a release, in words."""
 
@@ -82,6 +83,7 @@ def readme(
         loading(written, files),
         "## Sources",
         *_sources(facts),
+        *_query(release),
         "## Splits",
         *_splits(facts),
         "## Tasks",
@@ -159,6 +161,12 @@ def _sources(facts: Facts) -> Iterator[str]:
     if limited:
         told = ", ".join(f"{plain(one.id)} {count(one.limit or 0)}" for one in limited)
         yield f"The recipe takes so many items at most: {told}."
+
+
+def _query(release: Release) -> Iterator[str]:
+    if release.where is not None:
+        yield "Among the rows that may go, this query chose:"
+        yield f"```sql\n{release.where.strip().replace('```', '` ` `')}\n```"
 
 
 def _linked(name: str, home: str) -> str:

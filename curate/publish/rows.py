@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.errors import StoreError
 from curate.publish.base import Medium, Release, Row
-from curate.publish.selection import Selection
+from curate.publish.selection import Selection, view_of_drafts
 from curate.rows import Brief, Subject, subjects
 from curate.schema import ANNOTATIONS, ASSETS, IMAGES, VIDEOS, Form
 from curate.stages.draft import vocabulary_in
@@ -56,6 +56,7 @@ def open_release(chosen: Selection, name: str | None = None) -> Release:
         cards=chosen.cards,
         withheld=chosen.withheld,
         licence=chosen.licence,
+        where=chosen.where,
         reader=CorpusReader.of(chosen),
     )
 
@@ -71,11 +72,7 @@ class CorpusReader:
     def of(cls, chosen: Selection) -> "CorpusReader":
         """A reader of a selection, once for all formats."""
         sidecars = Sidecars(chosen.out)
-        drafts = [chosen.out / file.name for part in sidecars.listed("draft") for file in part.of("drafts")]
-        names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in drafts)
-        chosen.connection.execute(
-            f"CREATE OR REPLACE VIEW drafts AS SELECT draft_id, constraints, brief FROM read_parquet([{names}])"
-        )
+        view_of_drafts(chosen.connection, chosen.out)
         chosen.connection.execute(_PICTURES)
         fields = ", ".join(f"{name} := a.{name}" for name in _MEDIUM)
         chosen.connection.execute(

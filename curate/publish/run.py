@@ -84,6 +84,7 @@ def publish(
     *,
     name: str | None = None,
     sources: Collection[str] | None = None,
+    where: str | None = None,
     takedown: Sequence[Entry] = (),
     replace: bool = False,
     dry_run: bool = False,
@@ -91,8 +92,9 @@ def publish(
 ) -> Published:
     """Publish what may go of a built corpus.
 
-    `name`: of the release; null is the recipe's. `sources`: take these alone. `takedown`: what is taken back from now
-    on. `replace`: over whatever lies at the target. `desk`: where the release is put together; null is OUT.release.
+    `name`: of the release; null is the recipe's. `sources`: take these alone. `where`: only rows of this condition or
+    query (`selection.select`). `takedown`: what is taken back from now on. `replace`: over whatever lies at the target.
+    `desk`: where the release is put together; null is OUT.release.
 
     Raises:
         GateError: no row may go, or the terms of two sources cannot both be met.
@@ -113,7 +115,7 @@ def publish(
     refuse_taken(str(target), held, release_name, corpus, replace=replace)
     before = _before(held, release_name, corpus)
     tombstones = merged(_tombstones(target, before), takedown)
-    chosen, gone = _chosen(out, sources, tombstones)
+    chosen, gone = _chosen(out, sources, where, tombstones)
     with opened(folder) as work, target_errors(str(folder)):
         return _publish(
             _Task(out, target, held, before, release_name, corpus, tombstones, gone, chosen), formats, work, dry_run
@@ -264,13 +266,13 @@ def _tombstones(target: Target, before: Manifest | None) -> tuple[Tombstone, ...
 
 
 def _chosen(
-    out: Place, sources: Collection[str] | None, tombstones: Sequence[Tombstone]
+    out: Place, sources: Collection[str] | None, where: str | None, tombstones: Sequence[Tombstone]
 ) -> tuple[Selection, Withdrawn]:
     gone = Withdrawn()
     if tombstones:
         with connect(out) as connection:
             gone = withdrawn(connection, tombstones)
-    return select(out, sources=sources, withdrawn=gone.ids), gone
+    return select(out, sources=sources, withdrawn=gone.ids, where=where), gone
 
 
 def _state(out: Place) -> Iterator[str]:

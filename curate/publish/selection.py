@@ -2,24 +2,29 @@
 
 A row goes with all that it shows, so what binds one of its assets binds the row. What stays is counted by its source
 and by the first of these that holds: `takedown`; `not_deidentified` (nothing states that the source is); the class of
-terms that keeps it (`agreement`, `no_derivatives`, `unknown`).
+terms that keeps it (`agreement`, `no_derivatives`, `unknown`); `not_chosen` (by the query of whoever publishes).
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from curate.card import Card
-from curate.catalog import connect
+from curate.catalog import connect, only_reads
 from curate.corpus import described
 from curate.errors import GateError, UsageError
+from curate.store.part import Sidecars
 from curate.store.place import Place
 from curate.terms import TermsClass, bound_alike, publish_problem
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Selection", "select"]
+__all__ = ["Selection", "select", "view_of_drafts"]
+
+_QUERY: Final = re.compile(r"\s*(?:select|with|from)\b", re.IGNORECASE)
+"""How a query begins that gives pair ids; what begins otherwise is a condition on `pairs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Selection:
     rows_in: Mapping[str, int]  # split -> rows
     withheld: Mapping[str, Mapping[str, int]]  # source -> why -> rows
     licence: str
+    where: str | None = None  # the query by which rows were chosen
 
     @property
     def n_withheld(self) -> int:
@@ -43,14 +49,22 @@ class Selection:
         return sum(n for reasons in self.withheld.values() for n in reasons.values())
 
 
-def select(out: Place, *, sources: Collection[str] | None = None, withdrawn: Collection[str] = ()) -> Selection:
+def select(
+    out: Place,
+    *,
+    sources: Collection[str] | None = None,
+    withdrawn: Collection[str] = (),
+    where: str | None = None,
+) -> Selection:
     """The rows of a corpus that may be published.
 
     `sources`: take these alone. `withdrawn`: ids that were taken back (of pairs, assets, annotations, responses,
-    subject tokens, item keys); whatever rests on one of them stays.
+    subject tokens, item keys); whatever rests on one of them stays. `where`: only these, by a condition on `pairs` or
+    a query that gives `pair_id`; beside the tables of the catalog it may read `drafts` (draft_id, constraints, brief).
 
     Raises:
-        UsageError: there is no corpus with a catalog, or a source that was asked for is not in it.
+        UsageError: there is no corpus with a catalog, a source that was asked for is not in it, or `where` is no
+            condition or query.
         GateError: no row may go, or the terms of two sources cannot both be met.
     """
     about = described(out)
@@ -59,6 +73,9 @@ def select(out: Place, *, sources: Collection[str] | None = None, withdrawn: Col
         raise UsageError(f"{out} has no source {', '.join(strange)}; it has {', '.join(sorted(about.cards))}")
     connection = connect(out)
     _judge(connection, about.cards, sorted(set(about.cards if sources is None else sources)), sorted(set(withdrawn)))
+    if where is not None:
+        view_of_drafts(connection, out)
+        _keep_only(connection, where)
     withheld: dict[str, dict[str, int]] = {}
     for source, why, rows in connection.execute(
         "SELECT source, why, count(*) FROM judged WHERE why IS NOT NULL GROUP BY ALL ORDER BY ALL"
@@ -82,6 +99,7 @@ def select(out: Place, *, sources: Collection[str] | None = None, withdrawn: Col
         rows_in=dict(rows_in),
         withheld=withheld,
         licence=" AND ".join(_parts(sorted({licence for _, licence in licences}))),
+        where=where,
     )
 
 
@@ -127,6 +145,32 @@ def _judge(
     )
 
 
+def view_of_drafts(connection: "duckdb.DuckDBPyConnection", out: Place) -> None:
+    """The view `drafts`: what each pair was asked, by its id."""
+    drafts = [out / file.name for part in Sidecars(out).listed("draft") for file in part.of("drafts")]
+    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in drafts)
+    connection.execute(
+        f"CREATE OR REPLACE VIEW drafts AS SELECT draft_id, constraints, brief FROM read_parquet([{names}])"
+    )
+
+
+def _keep_only(connection: "duckdb.DuckDBPyConnection", where: str) -> None:
+    """Let those rows stay that were not asked for."""
+    import duckdb
+
+    asked = where if _QUERY.match(where) else f"SELECT pair_id FROM pairs WHERE ({where}\n)"
+    try:
+        only_reads(connection, asked)
+        connection.execute(f"CREATE TABLE wanted AS SELECT DISTINCT pair_id FROM ({asked}\n) WHERE pair_id IS NOT NULL")
+    except duckdb.Error as problem:
+        raise UsageError(
+            f"--where was not accepted: {problem}. Give a condition on `pairs`, or a query whose column is pair_id"
+        ) from None
+    connection.execute(
+        "UPDATE judged SET why = 'not_chosen' WHERE why IS NULL AND pair_id NOT IN (SELECT pair_id FROM wanted)"
+    )
+
+
 def _licences(connection: "duckdb.DuckDBPyConnection") -> list[tuple[str, str]]:
     """Every licence of what goes, with its source."""
     found: list[tuple[str, str]] = connection.execute(
@@ -166,6 +210,8 @@ def _check_together(licences: list[tuple[str, str]], cards: Mapping[str, Card]) 
 def _nothing_goes(out: Place, cards: Mapping[str, Card], withheld: Mapping[str, Mapping[str, int]]) -> str:
     if not withheld:
         return f"{out} has no pairs to publish; `curate status {out}` shows what was built"
+    if all(set(reasons) == {"not_chosen"} for reasons in withheld.values()):
+        return f"--where chooses none of the rows of {out}; try its query with `curate query {out}`"
     told = []
     for source, reasons in withheld.items():
         terms = cards[source].terms

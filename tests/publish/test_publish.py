@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from curate.corpus import CORPUS_FILE
 from curate.errors import GateError, StoreError, UsageError
 from curate.publish.base import MANIFEST
+from curate.publish.formats import formats_of
 from curate.publish.manifest import decode_manifest
 from curate.publish.run import publish
 from curate.publish.targets import FolderTarget, TargetError, target_of
@@ -91,6 +93,45 @@ def test_the_same_corpus_gives_the_same_bytes_wherever_it_is_put_together(built:
     published(first)
     published(second, desk=tmp_path / "desk")
     assert files_at(first.folder / "there") == files_at(second.folder / "there")
+
+
+BALANCED = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "publish.md").read_text(), re.DOTALL)[0]
+
+
+@pytest.mark.slow
+def test_rows_are_chosen_by_a_query_that_the_release_tells(corpus: Path, tmp_path: Path) -> None:
+    there = FolderTarget(tmp_path / "there")
+    whole = publish(corpus, there, formats_of(["llava"]), desk=tmp_path / "desk", dry_run=True)
+    done = publish(corpus, there, formats_of(["llava"]), desk=tmp_path / "desk", where=BALANCED)
+    assert 0 < sum(done.rows.values()) < sum(whole.rows.values())
+    left = sum(reasons.get("not_chosen", 0) for reasons in done.withheld.values())
+    assert sum(done.rows.values()) + left == sum(whole.rows.values())
+    readme = (tmp_path / "there" / "README.md").read_text()
+    assert BALANCED.strip() in readme
+    assert "the query of this release leaves it out" in readme
+    answers = [
+        record["conversations"][1]["value"].lower()
+        for path in (tmp_path / "there" / "llava").glob("*.json")
+        for record in json.loads(path.read_text())
+    ]
+    assert len(answers) == sum(done.rows.values())
+    assert sum(answer.startswith("yes") for answer in answers) == sum(answer.startswith("no") for answer in answers)
+
+
+def test_a_condition_chooses_among_the_rows_that_may_go(world: World) -> None:
+    done = published(world, where="task <> 'label_caption' -- without captions", dry_run=True)
+    assert 0 < sum(done.rows.values()) < sum(published(world, dry_run=True).rows.values())
+    with pytest.raises(GateError, match="--where chooses none of the rows"):
+        published(world, where="task = 'nothing of the kind'")
+
+
+@pytest.mark.parametrize(
+    "where", ["tsk = 'x'", "DROP TABLE pairs", "SELECT 1; SELECT 2", "SELECT source FROM pairs", "1 = 1); SELECT (1"]
+)
+def test_what_is_no_condition_and_no_query_of_ids_is_told(world: World, where: str) -> None:
+    with pytest.raises(UsageError):
+        published(world, where=where)
+    assert not (world.folder / "there").exists()
 
 
 def test_a_dry_run_tells_the_rows_and_writes_nothing_there(world: World) -> None:

@@ -36,10 +36,10 @@ def rebuilt(world: World) -> None:
     assert said.code == 0, said.text
 
 
-def published(world: World, where: str = "there", **more: Any) -> Published:
+def published(world: World, folder: str = "there", **more: Any) -> Published:
     """Publish to a folder of the world in the plain format."""
     formats: list[Format] = more.pop("formats", [Plain()])
-    return publish(world.out(), FolderTarget(world.folder / where), formats, **more)
+    return publish(world.out(), FolderTarget(world.folder / folder), formats, **more)
 
 
 def files_at(folder: Path) -> dict[str, bytes]:
