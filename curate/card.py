@@ -326,21 +326,28 @@ def _explain(message: str, model: type[Any], beside: frozenset[str]) -> str:
     found = re.search(r"unknown field `(?P<key>[^`]+)`", message)
     if not found:
         return message
-    known = sorted(_all_keys(model) | beside)
-    near = difflib.get_close_matches(found["key"], known, n=1)
-    remedy = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+    places = {**_all_keys(model), **dict.fromkeys(beside, "")}
+    near = difflib.get_close_matches(found["key"], sorted(places), n=1)
+    if not near:
+        remedy = f"known keys: {', '.join(sorted(places))}"
+    elif near[0] == found["key"]:
+        remedy = f"it belongs {f'under `{places[near[0]]}`' if places[near[0]] else 'at the top'}"
+    else:
+        remedy = f"did you mean `{near[0]}`?"
     return f"{message}; {remedy}"
 
 
-def _all_keys(model: Any, seen: frozenset[Any] = frozenset()) -> set[str]:
-    keys: set[str] = set()
+def _all_keys(model: Any, under: str = "", seen: frozenset[Any] = frozenset()) -> dict[str, str]:
+    """Every key of a model and of what it holds: the key it stands under, empty at the top; the outermost counts."""
+    keys: dict[str, str] = {}
+    below: dict[str, str] = {}
     if isinstance(model, type) and issubclass(model, msgspec.Struct) and model not in seen:
         for field in msgspec.structs.fields(model):
-            keys.add(field.encode_name)
-            keys |= _all_keys(field.type, seen | {model})
+            keys[field.encode_name] = under
+            below = {**_all_keys(field.type, field.encode_name, seen | {model}), **below}
     for argument in getattr(model, "__args__", ()):
-        keys |= _all_keys(argument, seen)
-    return keys
+        below = {**_all_keys(argument, under, seen), **below}
+    return {**below, **keys}
 
 
 def check_known(word: str, known: Collection[str], what: str) -> None:

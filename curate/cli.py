@@ -452,6 +452,12 @@ def rejects(out: printing.Printer, folder: Place, by: str, listed: bool, retry: 
     help="Instead of DIR: records that somebody published, a file or a folder of them; may be given several times.",
 )
 @click.option("--images", type=click.Path(path_type=Path, file_okay=False), help="Where the images of --records lie.")
+@click.option(
+    "--digests",
+    metavar="RELEASE",
+    type=click.Path(path_type=Path, exists=True),
+    help="Also prove that the rows are those of a release that holds digests of them (its folder, or a file of it).",
+)
 def check(
     out: printing.Printer,
     folder: Place | None,
@@ -460,11 +466,14 @@ def check(
     recipe: Path | None,
     records: tuple[Path, ...],
     images: Path | None,
+    digests: Path | None,
 ) -> int:
     """Digests, schemas, invariants and expectations of a built corpus; or the records that somebody published."""
     if (folder is None) == (not records):
         raise UsageError("say the folder of a corpus, or --records FILE of somebody's published records")
     if folder is None:
+        if with_sources or digests is not None:
+            raise UsageError("--sources and --digests are asked of a corpus; name its folder instead of --records")
         from curate.published import check_records
 
         return out.records_checked(check_records(records, images=images))
@@ -474,7 +483,12 @@ def check(
     if with_sources and recipe is None:
         raise UsageError("--sources needs --recipe (and --data): an output does not hold the paths of its sources")
     run = run_for(recipe, folder, data_root) if with_sources and recipe is not None else None
-    return out.checked(folder, run_check(folder, run))
+    compared = {}
+    if digests is not None:
+        from curate.publish.rebuild import rebuilt
+
+        compared = rebuilt(folder, digests)
+    return out.checked(folder, run_check(folder, run), compared)
 
 
 @command
@@ -514,14 +528,17 @@ def diff(out: printing.Printer, before: Place, after: Place) -> int:
     "--format",
     "formats",
     multiple=True,
-    default=("hf-parquet",),
-    show_default=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help="A training format with its settings; may be given several times.",
+    help="A training format with its settings; may be given several times. By default hf-parquet.",
 )
 @click.option("--name", help="Of the release; by default the recipe's.")
 @click.option("--source", "sources", multiple=True, metavar="ID", help="Only this source; may be given several times.")
 @click.option("--where", metavar="SQL", help="Only these rows: a condition on pairs, or a query that gives pair_id.")
+@click.option(
+    "--digests",
+    is_flag=True,
+    help="No rows: the recipe, and digests by which whoever has the sources proves that they built the same.",
+)
 @click.option(
     "--takedown",
     metavar="FILE",
@@ -539,6 +556,7 @@ def publish(
     name: str | None,
     sources: tuple[str, ...],
     where: str | None,
+    digests: bool,
     takedown: Path | None,
     replace: bool,
     private: bool | None,
@@ -553,10 +571,11 @@ def publish(
     published = run_publish(
         folder,
         target_of(target, private=private),
-        formats_of(formats),
+        formats_of(formats or (() if digests else ("hf-parquet",))),
         name=name,
         sources=sources or None,
         where=where,
+        digests=digests,
         takedown=() if takedown is None else load_takedown(takedown),
         replace=replace,
         dry_run=dry_run,

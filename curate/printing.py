@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from curate.lineage import Sent
     from curate.phantom import Truth
     from curate.publish.index import Difference
+    from curate.publish.rebuild import Comparison
     from curate.publish.run import Published
     from curate.published import Report as RecordsReport
     from curate.ranges import StageRanges
@@ -516,15 +517,17 @@ class Printer:
         print(f"{len(parts)} parts will be built anew. Next: curate build RECIPE --out {folder}")
         return 0
 
-    def checked(self, folder: "Place", report: "Report") -> int:
-        """What was checked and found."""
+    def checked(self, folder: "Place", report: "Report", rebuilt: "Mapping[str, Comparison]") -> int:
+        """What was checked and found; `rebuilt`: how rows compare with the digests of a release, by source."""
+        ok = report.ok and all(one.is_whole for one in rebuilt.values())
         if self._json:
             self._document(
                 {
-                    "ok": report.ok,
+                    "ok": ok,
                     "checked": report.checked,
                     "findings": [_plain(f) for f in report.findings],
                     "not_run": list(report.not_run),
+                    "rebuilt": {source: asdict(one) for source, one in rebuilt.items()},
                 }
             )
         else:
@@ -534,6 +537,8 @@ class Printer:
                 print(f"NOT RUN {reason}")
             for finding in report.findings:
                 print(f"FAILED {finding.check}: {finding.subject}: {finding.message}")
+            for source, one in rebuilt.items():
+                _rebuilt(source, one)
             verdict = (
                 f"{folder} is what it says."
                 if report.ok
@@ -544,7 +549,7 @@ class Printer:
                 if report.ok
                 else verdict
             )
-        return 0 if report.ok else 1
+        return 0 if ok else 1
 
     def records_checked(self, report: "RecordsReport") -> int:
         """What was read of published records, and what is wrong with them."""
@@ -637,6 +642,17 @@ def _reasons(ledger: "Ledger") -> list[dict[str, Any]]:
         {"source": source, "unit": unit, "verdict": verdict, "reason": reason, "rows": n}
         for (source, unit, verdict, reason), n in sorted(ledger.refusals.items())
     ]
+
+
+def _rebuilt(source: str, found: "Comparison") -> None:
+    told = f"{found.same:,} of {found.lines:,} rows are those of the release"
+    if not found.is_whole:
+        told += (
+            f", {found.changed:,} say something else and {found.missing:,} are not there; {found.missing_files:,} of "
+            "its source files are not in this corpus: compare the data and the version of curate"
+        )
+    failed = "" if found.is_whole else "FAILED "
+    print(f"{failed}digests: {source}: {told}; {found.extra:,} rows are of this corpus alone")
 
 
 def _duration(seconds: float) -> str:

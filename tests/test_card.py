@@ -51,6 +51,8 @@ def test_silence_means_nothing_unless_the_card_says_so() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
+        ({"deidentified": True}, "`deidentified`; it belongs under `terms`"),
+        ({"terms": {"licence": "MIT", "quote": "MIT", "read_at": "x", "modality": "CT"}}, "it belongs at the top"),
         ({"labels": [{"layout": "voc", "files": "*.xml", "exhastive": True}]}, "exhaustive"),
         ({"image": {"glob": "*"}}, "did you mean `images`"),
         ({"subject": {"none": "x", "column": "y"}}, "exactly one"),

@@ -120,9 +120,9 @@ def croissant(
         "version": version,
         "inLanguage": [language for language, _ in facts.languages],
         "keywords": sorted({"medical", *(task for task, *_ in facts.tasks), *_modalities(facts)}),
-        "citation": [one.card.source.cite for one in facts.sources if one.rows and one.card.source.cite],
+        "citation": [one.card.source.cite for one in facts.going if one.card.source.cite],
         "isLiveDataset": False,
-        "usageInfo": usage(facts),
+        "usageInfo": usage(facts) if facts.rows else None,
         **responsible(facts),
         **_provenance(facts),
         "distribution": [*_objects(files), *_media_sets(files), *file_sets],
@@ -137,7 +137,12 @@ def croissant(
 
 
 def _description(facts: Facts) -> str:
-    going = [one for one in facts.sources if one.rows]
+    going = facts.going
+    if not facts.rows:
+        return (
+            f"The recipe of {sum(one.digests for one in going):,} instruction rows of {len(going):,} medical sources, "
+            "and digests that prove what is built from it. No row and no medium is passed on."
+        )
     return (
         f"{facts.rows:,} instruction rows over {facts.media:,} media of {len(going):,} medical sources. Every "
         "text was proved against the annotations that its row names."
@@ -202,7 +207,7 @@ def _provenance(facts: Facts) -> dict[str, Any]:
         for place, name in enumerate(dict.fromkeys(one.model for one in facts.models), start=1)
     ]
     return {
-        "prov:wasDerivedFrom": [_entity(one) for one in facts.sources if one.rows],
+        "prov:wasDerivedFrom": [_entity(one) for one in facts.going],
         "prov:wasAttributedTo": [tool, *models],
         "prov:wasGeneratedBy": [
             {

@@ -11,7 +11,7 @@ from curate.publish.facts import Facts, facts_of
 from curate.publish.licences import licences
 from curate.publish.markdown import plain, table
 from curate.publish.readme import Picture, Rebuild, readme
-from curate.publish.rebuild import digests_of, recipe_files
+from curate.publish.rebuild import FOLDER, digests_of, recipe_files
 from curate.publish.rows import CorpusReader
 from curate.publish.writing import Staging
 from curate.store.place import Place
@@ -32,7 +32,7 @@ def describe(out: Place, release: Release, staging: Staging, written: Sequence[W
         _write(staging, path, text.encode())
     digests = {}
     for source, data in digests_of(reader.chosen):
-        digests[source] = f"rebuild/{source}.parquet"
+        digests[source] = f"{FOLDER}/{source}.parquet"
         _write(staging, digests[source], data)
     _write(staging, "LICENSE.md", licences(release, facts).encode())
     told = readme(

@@ -12,7 +12,7 @@ from curate.card import Card
 from curate.corpus import Described, described
 from curate.ledger import Ledger, Rewriting, ledger_of, rewriting_of
 from curate.publish.base import Release
-from curate.publish.selection import Selection
+from curate.publish.selection import DIGESTED, Selection
 from curate.schema import RULES, CheckVerdict, Origin, Unit, Verdict
 from curate.store.part import Sidecars
 from curate.terms import TermsClass
@@ -85,6 +85,11 @@ class SourceFacts:
         """The card's id."""
         return self.card.id
 
+    @property
+    def digests(self) -> int:
+        """Rows that stay and of which digests go."""
+        return sum(self.withheld.get(word, 0) for word in DIGESTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -133,6 +138,11 @@ class Facts:
     sizes: tuple[int, ...]  # media per bin of `SIZE_BINS`
     questions: Lengths
     answers: Lengths
+
+    @property
+    def going(self) -> tuple[SourceFacts, ...]:
+        """The sources that have rows here; where no row goes, those of which digests do."""
+        return tuple(one for one in self.sources if one.rows or (one.digests and not self.rows))
 
     def rows_of(self, origin: Origin) -> int:
         """Rows whose text is of this origin."""
@@ -350,4 +360,4 @@ def _lengths(base: "duckdb.DuckDBPyConnection", text: str) -> Lengths:
     ((shortest, median, longest),) = _cells(
         base, f"SELECT min(x), CAST(quantile_disc(x, 0.5) AS BIGINT), max(x) FROM ({lengths})"
     )
-    return Lengths(shortest, median, longest, _histogram(base, lengths, LENGTH_BINS))
+    return Lengths(shortest or 0, median or 0, longest or 0, _histogram(base, lengths, LENGTH_BINS))

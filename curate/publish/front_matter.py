@@ -65,9 +65,9 @@ def front_matter(name: str, licence: str, facts: Facts, written: Sequence[Writte
     configs = card_configs(written)
     told: dict[str, Any] = {
         "pretty_name": name,
-        "language": [language for language, _ in facts.languages],
+        **({"language": [language for language, _ in facts.languages]} if facts.rows else {}),
         **hub_licence(licence),
-        "task_categories": _categories(facts),
+        **({"task_categories": _categories(facts)} if facts.rows else {}),
         "size_categories": [_size(facts.rows)],
         "tags": _tags(facts),
     }

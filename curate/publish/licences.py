@@ -20,9 +20,8 @@ _SPDX = "https://spdx.org/licenses/"
 def licences(release: Release, facts: Facts) -> str:
     """The whole file."""
     parts = ["# Licences", _whole(release, facts)]
-    for one in facts.sources:
-        if one.rows:
-            parts += _section(one)
+    for one in facts.going:
+        parts += _section(one)
     return "\n\n".join(parts) + "\n"
 
 
@@ -37,6 +36,12 @@ def licence_address(key: str) -> str | None:
 
 
 def _whole(release: Release, facts: Facts) -> str:
+    if not facts.rows:
+        return (
+            "No row and no medium is passed on here, so no licence of a source is exercised; nobody stated one for the "
+            "recipe and the digests. Whoever builds the rows does so under the terms of each source, as quoted below. "
+            "This file is no legal advice."
+        )
     told = [f"The whole release goes under `{release.licence}`."]
     classes = {licence.terms for one in facts.sources for licence in one.licences}
     if TermsClass.NON_COMMERCIAL in classes:
@@ -63,18 +68,23 @@ def _whole(release: Release, facts: Facts) -> str:
 def _section(one: SourceFacts) -> Iterator[str]:
     terms = one.card.terms
     yield f"## {plain(one.card.title)} (`{one.id}`)"
-    yield table(("SPDX expression", "terms", "media", "rows"), [
-        (f"`{licence.expression}`", str(licence.terms), licence.media, licence.rows) for licence in one.licences
-    ])  # fmt: skip
+    if one.licences:
+        yield table(("SPDX expression", "terms", "media", "rows"), [
+            (f"`{licence.expression}`", str(licence.terms), licence.media, licence.rows) for licence in one.licences
+        ])  # fmt: skip
+    else:
+        yield f"Its card states `{terms.licence}`."
     yield f"What the source says, read at {plain(terms.read_at)}:"
     yield quote(terms.quote)
+    if not one.licences:
+        return
     if [licence.expression for licence in one.licences] != [terms.licence]:
         yield (
             f"Its card as a whole: `{terms.licence}`. Rows of the source state licences of their own; those stand in "
             "the table, and rows without one are left out."
         )
     version = f", version {plain(one.card.source.version)}" if one.card.source.version else ""
-    cite = f" {plain(one.card.source.cite)}" if one.card.source.cite else ""
+    cite = f" {plain(one.card.source.cite).rstrip('.')}." if one.card.source.cite else ""
     under = ", ".join(licence.expression for licence in one.licences)
     yield (
         f"Attribution: {plain(one.card.title)}{version}, {plain(one.card.source.home)}, under {under}.{cite} Changed: "

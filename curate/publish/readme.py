@@ -3,12 +3,12 @@
 Every number comes from `facts`; nothing is said that neither a card, the ledger nor the rows say.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from curate.publish.base import File, Release, Written
-from curate.publish.facts import Facts, SourceFacts
+from curate.publish.facts import Facts
 from curate.publish.front_matter import front_matter
 from curate.publish.loading import loading
 from curate.publish.markdown import count, is_address, plain, share, table
@@ -23,6 +23,7 @@ WITHHELD: Final[Mapping[str, str]] = {
     "no_derivatives": "its terms forbid derivatives, and a row is one",
     "unknown": "its terms are not known",
     "not_chosen": "the query of this release leaves it out",
+    "digests_only": "this release passes no row on",
 }
 """What keeps rows out of a release, in words."""
 
@@ -74,6 +75,8 @@ def readme(
     rebuild: Rebuild | None = None,
 ) -> str:
     """The whole card."""
+    if not facts.rows:
+        return _joined(_of_digests(release, facts, written, rebuild))
     parts = [
         front_matter(release.name, release.licence, facts, written),
         f"# {plain(release.name)}",
@@ -101,11 +104,37 @@ def readme(
         "## Licence and citation",
         *_citation(release, facts),
     ]
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
+def _of_digests(release: Release, facts: Facts, written: Sequence[Written], rebuild: Rebuild | None) -> Iterator[str]:
+    """The card of a release that holds no row."""
+    yield front_matter(release.name, release.licence, facts, written)
+    yield f"# {plain(release.name)}"
+    going = facts.going
+    yield (
+        f"The recipe of {count(sum(one.digests for one in going))} instruction rows of {count(len(going))} medical "
+        f"source{'s' * (len(going) != 1)}, and digests that prove them. No row, no text and no medium is passed on: "
+        "whoever has the sources builds the same rows from the recipe, under the terms of the sources, which "
+        "[LICENSE.md](LICENSE.md) quotes."
+    )
+    yield "## Build it again"
+    yield _rebuild(facts, rebuild)
+    yield "## Sources"
+    yield from _sources(facts)
+    yield from _query(release)
+    yield "## Taking something back"
+    yield _TAKEDOWN
+    yield "## Licence and citation"
+    yield from _citation(release, facts)
+
+
 def _intro(release: Release, facts: Facts) -> str:
-    going = [source for source in facts.sources if source.rows]
+    going = facts.going
     withheld = sum(sum(source.withheld.values()) for source in facts.sources)
     kept = f" {count(withheld)} further rows of the corpus stay at home, see [Sources](#sources)." if withheld else ""
     sources = f"{count(len(going))} medical source{'s' * (len(going) != 1)}"
@@ -318,22 +347,23 @@ def _rebuild(facts: Facts, rebuild: Rebuild | None) -> str:
         )
     if rebuild.digests:
         told.append(
-            "Where terms let nobody pass bytes on, the release holds digests alone, from which a corpus that was built "
-            "from the source itself is proved to be the same:"
+            "Of rows that are not passed on the release holds digests alone, from which a corpus that was built from "
+            "the source itself is proved to be the same:"
         )
         told.append(table(("source", "digests", "rows"), [
-            (plain(name), f"[{path}]({path})", _kept(facts.source(name))) for name, path in rebuild.digests.items()
+            (plain(name), f"[{path}]({path})", facts.source(name).digests) for name, path in rebuild.digests.items()
         ]))  # fmt: skip
+        folder = next(iter(rebuild.digests.values())).rpartition("/")[0]
+        told.append(f"```bash\ncurate check corpus --digests {folder}\n```")
     return "\n\n".join(told)
 
 
-def _kept(source: SourceFacts) -> int:
-    return sum(n for why, n in source.withheld.items() if why in ("agreement", "no_derivatives"))
-
-
 def _citation(release: Release, facts: Facts) -> Iterator[str]:
-    yield f"`{release.licence}`; terms, quotations and attribution per source in [LICENSE.md](LICENSE.md)."
-    going = [one for one in facts.sources if one.rows]
+    if facts.rows:
+        yield f"`{release.licence}`; terms, quotations and attribution per source in [LICENSE.md](LICENSE.md)."
+    else:
+        yield "Nobody stated a licence for recipe and digests; the terms of the sources: [LICENSE.md](LICENSE.md)."
+    going = facts.going
     yield "Cite the sources:"
     lines = []
     for one in going:

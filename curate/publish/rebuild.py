@@ -1,7 +1,7 @@
 """What lets others build rows whose bytes may not be passed on: the recipe, the cards, and digests to prove the result.
 
     recipe/recipe.yaml, recipe/catalogs/<source>.yaml    what `curate build` takes
-    rebuild/<source>.parquet                             one line per row that stays at home because of its terms
+    rebuild/<source>.parquet                             one line per row of which digests alone go
 
 A line names a row by identifiers alone: no text, no path, no label. `proof` is a digest over the row's text and the
 stored bytes of what it shows. Whoever has not got the bytes can test no guess by it; whoever built the corpus from the
@@ -22,18 +22,18 @@ from curate.card import LABEL_SET_KEYS, Card
 from curate.catalog import connect
 from curate.corpus import Described, described
 from curate.errors import StoreError, UsageError
-from curate.publish.selection import Selection
+from curate.publish.selection import DIGESTED, Selection
 from curate.recipe import SplitFractions
 from curate.store.parquet import HashingFile, TableFile
-from curate.store.place import Place, open_binary
+from curate.store.place import Place, open_binary, walk
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["DIGESTS", "FORBIDDEN", "Comparison", "card_yaml", "digests_of", "recipe_files", "same_rows"]
+__all__ = ["DIGESTS", "FOLDER", "Comparison", "card_yaml", "digests_of", "rebuilt", "recipe_files", "same_rows"]
 
-FORBIDDEN: Final = ("agreement", "no_derivatives")
-"""Why a row stays at home although digests of it may go. What was taken back or is not de-identified leaves nothing."""
+FOLDER: Final = "rebuild"
+"""Where the digests of a release lie."""
 
 AT_ONCE: Final = 20_000
 """Lines held at a time."""
@@ -74,10 +74,10 @@ class Comparison:
 
 
 def digests_of(chosen: Selection) -> Iterator[tuple[str, bytes]]:
-    """Source and Parquet file of each source whose terms let no bytes go, in the order of their names."""
-    sources = [name for name, why in sorted(chosen.withheld.items()) if any(why.get(word) for word in FORBIDDEN)]
+    """Source and Parquet file of each source of which digests go, in the order of their names."""
+    sources = [name for name, why in sorted(chosen.withheld.items()) if any(why.get(word) for word in DIGESTED)]
     for source in sources:
-        words = ", ".join(f"'{word}'" for word in FORBIDDEN)
+        words = ", ".join(f"'{word}'" for word in DIGESTED)
         kept = f"(SELECT pair_id FROM judged WHERE source = '{source}' AND why IN ({words}))"
         sink = io.BytesIO()
         table = TableFile(HashingFile(sink), DIGESTS)
@@ -106,6 +106,24 @@ def _lines(wanted: str) -> str:
             sha256(stored || chr(3) || task || chr(3) || {said}) AS proof
         FROM rows JOIN shown USING (pair_id)
     """
+
+
+def rebuilt(out: Place, digests: Place) -> dict[str, Comparison]:
+    """Compare a corpus with a file of digests, or with all in a folder (`rebuild/` of a release, or the release).
+
+    By source, in the order of their names.
+
+    Raises:
+        UsageError: there is no such file or folder, no digests are in it, or the corpus lacks one of the sources.
+        StoreError: a file cannot be read, or is no file of digests.
+    """
+    files = [digests] if digests.is_file() else []
+    if not files:
+        folder = digests / FOLDER if (digests / FOLDER).is_dir() else digests
+        files = [folder / one.name for one in walk(folder) if one.name.endswith(".parquet") and "/" not in one.name]
+    if not files:
+        raise UsageError(f"{digests} holds no digests of rows; name a release, or its folder {FOLDER}/")
+    return {file.stem: same_rows(out, file.stem, file) for file in sorted(files, key=lambda one: one.name)}
 
 
 def same_rows(out: Place, source: str, digests: Place) -> Comparison:

@@ -12,7 +12,9 @@ __all__ = ["responsible"]
 
 def responsible(facts: Facts) -> dict[str, Any]:
     """`rai:` properties by name."""
-    going = [one for one in facts.sources if one.rows]
+    going = facts.going
+    if not facts.rows:
+        return {"rai:personalSensitiveInformation": ["No row, text or medium of a source is part of the release."]}
     told: dict[str, Any] = {
         "rai:dataCollection": (
             f"Derived from {len(going):,} sources: "

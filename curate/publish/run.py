@@ -85,6 +85,7 @@ def publish(
     name: str | None = None,
     sources: Collection[str] | None = None,
     where: str | None = None,
+    digests: bool = False,
     takedown: Sequence[Entry] = (),
     replace: bool = False,
     dry_run: bool = False,
@@ -93,16 +94,19 @@ def publish(
     """Publish what may go of a built corpus.
 
     `name`: of the release; null is the recipe's. `sources`: take these alone. `where`: only rows of this condition or
-    query (`selection.select`). `takedown`: what is taken back from now on. `replace`: over whatever lies at the target.
-    `desk`: where the release is put together; null is OUT.release.
+    query (`selection.select`). `digests`: the recipe and digests of rows alone, in no format. `takedown`: what is
+    taken back from now on. `replace`: over whatever lies at the target. `desk`: where the release is put together; null
+    is OUT.release.
 
     Raises:
         GateError: no row may go, or the terms of two sources cannot both be met.
         UsageError: something was asked for that cannot be; another release lies at the target.
         StoreError: the corpus is not built to its end or is damaged, or the target failed; the same command goes on.
     """
-    if not formats:
+    if not formats and not digests:
         raise UsageError("name at least one format in which the rows are to be written")
+    if formats and digests:
+        raise UsageError("a release of digests holds no rows and so no format of them; leave --format out")
     about = described(out)
     release_name = str(about.recipe["name"]) if name is None else name
     if not _NAME.fullmatch(release_name):
@@ -115,7 +119,8 @@ def publish(
     refuse_taken(str(target), held, release_name, corpus, replace=replace)
     before = _before(held, release_name, corpus)
     tombstones = merged(_tombstones(target, before), takedown)
-    chosen, gone = _chosen(out, sources, where, tombstones)
+    gone = _gone(out, tombstones)
+    chosen = select(out, sources=sources, withdrawn=gone.ids, where=where, digests=digests)
     with opened(folder) as work, target_errors(str(folder)):
         return _publish(
             _Task(out, target, held, before, release_name, corpus, tombstones, gone, chosen), formats, work, dry_run
@@ -265,14 +270,11 @@ def _tombstones(target: Target, before: Manifest | None) -> tuple[Tombstone, ...
     return decode_tombstones(b"" if data is None else data, str(target))
 
 
-def _chosen(
-    out: Place, sources: Collection[str] | None, where: str | None, tombstones: Sequence[Tombstone]
-) -> tuple[Selection, Withdrawn]:
-    gone = Withdrawn()
-    if tombstones:
-        with connect(out) as connection:
-            gone = withdrawn(connection, tombstones)
-    return select(out, sources=sources, withdrawn=gone.ids, where=where), gone
+def _gone(out: Place, tombstones: Sequence[Tombstone]) -> Withdrawn:
+    if not tombstones:
+        return Withdrawn()
+    with connect(out) as connection:
+        return withdrawn(connection, tombstones)
 
 
 def _state(out: Place) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 A row goes with all that it shows, so what binds one of its assets binds the row. What stays is counted by its source
 and by the first of these that holds: `takedown`; `not_deidentified` (nothing states that the source is); the class of
-terms that keeps it (`agreement`, `no_derivatives`, `unknown`); `not_chosen` (by the query of whoever publishes).
+terms that keeps it (`agreement`, `no_derivatives`, `unknown`); `not_chosen` (by the query of whoever publishes);
+`digests_only` (whoever publishes passes no row on).
 """
 
 import re
@@ -16,12 +17,15 @@ from curate.corpus import described
 from curate.errors import GateError, UsageError
 from curate.store.part import Sidecars
 from curate.store.place import Place
-from curate.terms import TermsClass, bound_alike, publish_problem
+from curate.terms import UNSTATED, TermsClass, bound_alike, publish_problem
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Selection", "select", "view_of_drafts"]
+__all__ = ["DIGESTED", "Selection", "select", "view_of_drafts"]
+
+DIGESTED: Final = ("agreement", "no_derivatives", "digests_only")
+"""Why a row stays although digests of it go. What was taken back or is not de-identified leaves nothing."""
 
 _QUERY: Final = re.compile(r"\s*(?:select|with|from)\b", re.IGNORECASE)
 """How a query begins that gives pair ids; what begins otherwise is a condition on `pairs`."""
@@ -44,6 +48,11 @@ class Selection:
     where: str | None = None  # the query by which rows were chosen
 
     @property
+    def n_digests(self) -> int:
+        """Rows that stay and of which digests go."""
+        return sum(reasons.get(word, 0) for reasons in self.withheld.values() for word in DIGESTED)
+
+    @property
     def n_withheld(self) -> int:
         """Rows that stay."""
         return sum(n for reasons in self.withheld.values() for n in reasons.values())
@@ -55,17 +64,20 @@ def select(
     sources: Collection[str] | None = None,
     withdrawn: Collection[str] = (),
     where: str | None = None,
+    digests: bool = False,
 ) -> Selection:
     """The rows of a corpus that may be published.
 
     `sources`: take these alone. `withdrawn`: ids that were taken back (of pairs, assets, annotations, responses,
     subject tokens, item keys); whatever rests on one of them stays. `where`: only these, by a condition on `pairs` or
     a query that gives `pair_id`; beside the tables of the catalog it may read `drafts` (draft_id, constraints, brief).
+    `digests`: pass no row on, only digests (`rebuild`) of those that may go and of those whose terms forbid it; nobody
+    stated a licence for such a release.
 
     Raises:
         UsageError: there is no corpus with a catalog, a source that was asked for is not in it, or `where` is no
             condition or query.
-        GateError: no row may go, or the terms of two sources cannot both be met.
+        GateError: no row may go (with `digests`: nor any digest), or the terms of two sources cannot both be met.
     """
     about = described(out)
     strange = sorted(set(sources or ()) - set(about.cards))
@@ -76,6 +88,8 @@ def select(
     if where is not None:
         view_of_drafts(connection, out)
         _keep_only(connection, where)
+    if digests:
+        connection.execute("UPDATE judged SET why = 'digests_only' WHERE why IS NULL")
     withheld: dict[str, dict[str, int]] = {}
     for source, why, rows in connection.execute(
         "SELECT source, why, count(*) FROM judged WHERE why IS NOT NULL GROUP BY ALL ORDER BY ALL"
@@ -87,20 +101,21 @@ def select(
     )
     licences = _licences(connection)
     cards = {source: card for source, card in sorted(about.cards.items()) if any(of == source for of, _ in licences)}
-    if not cards:
-        raise GateError(_nothing_goes(out, about.cards, withheld))
     _check_together(licences, cards)
     rows_in = connection.execute("SELECT split, count(*) FROM chosen GROUP BY split ORDER BY split").fetchall()
-    return Selection(
+    found = Selection(
         out=out,
         name=str(about.recipe["name"]),
         connection=connection,
         cards=cards,
         rows_in=dict(rows_in),
         withheld=withheld,
-        licence=" AND ".join(_parts(sorted({licence for _, licence in licences}))),
+        licence=" AND ".join(_parts(sorted({licence for _, licence in licences}))) or UNSTATED,
         where=where,
     )
+    if not cards and not (digests and found.n_digests):
+        raise GateError(_nothing_goes(found, about.cards, digests=digests))
+    return found
 
 
 def _judge(
@@ -207,7 +222,8 @@ def _check_together(licences: list[tuple[str, str]], cards: Mapping[str, Card]) 
         first = first or (source, licence, asked)
 
 
-def _nothing_goes(out: Place, cards: Mapping[str, Card], withheld: Mapping[str, Mapping[str, int]]) -> str:
+def _nothing_goes(found: Selection, cards: Mapping[str, Card], *, digests: bool) -> str:
+    out, withheld = found.out, found.withheld
     if not withheld:
         return f"{out} has no pairs to publish; `curate status {out}` shows what was built"
     if all(set(reasons) == {"not_chosen"} for reasons in withheld.values()):
@@ -220,4 +236,5 @@ def _nothing_goes(out: Place, cards: Mapping[str, Card], withheld: Mapping[str, 
     return (
         f"no row of {out} may be published. {'; '.join(told)}. A card states `deidentified: true` where its source "
         "says so; terms that keep rows here are met by publishing none"
+        + (", or the recipe and digests alone (--digests)" if found.n_digests and not digests else "")
     )

@@ -10,14 +10,16 @@ from curate.build import build
 from curate.card import load_card
 from curate.catalog import query
 from curate.corpus import described
-from curate.errors import StoreError, UsageError
+from curate.errors import GateError, StoreError, UsageError
 from curate.phantom import write_phantoms
 from curate.publish.formats import formats_of
-from curate.publish.rebuild import DIGESTS, card_yaml, recipe_files, same_rows
+from curate.publish.rebuild import DIGESTS, card_yaml, rebuilt, recipe_files, same_rows
 from curate.publish.run import publish
 from curate.publish.selection import select
 from curate.publish.targets import FolderTarget
 from curate.resources import shipped
+from tests.crash.small import curate
+from tests.publish.worlds import files_at
 
 KEPT, OPEN = "phantom-nuclei-masks", "phantom-cells-voc"
 RECIPE = "name: bound\nsources: [./catalogs/{kept}.yaml, {open}]\ntasks: [closed_vqa, {{name: count, variants: 2}}]\n"
@@ -136,3 +138,77 @@ def test_the_recipe_of_a_release_is_that_of_its_corpus(bound: Path, again: Path)
     first, second = described(bound / "corpus"), described(again)
     assert dict(recipe_files(first)) == dict(recipe_files(second))
     assert first == second
+
+
+# --- a release that passes no row on
+
+
+@pytest.fixture(scope="module")
+def digested(bound: Path) -> Path:
+    """A release of the whole corpus that holds the recipe and digests alone."""
+    said = curate("publish", bound / "corpus", bound / "digested", "--digests", "--name", "bound-digests")
+    assert said.code == 0, said.text
+    return bound / "digested"
+
+
+def test_where_no_row_may_go_the_refusal_names_what_may(bound: Path, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"or the recipe and digests alone \(--digests\)"):
+        publish(bound / "corpus", FolderTarget(tmp_path / "x"), formats_of(["llava"]), sources=[KEPT])
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_release_of_digests_holds_no_row_and_no_medium(bound: Path, digested: Path) -> None:
+    files = files_at(digested)
+    assert {path.partition("/")[0] for path in files if "/" in path} == {"index", "rebuild", "recipe"}
+    assert {path for path in files if path.startswith("rebuild/")} == {
+        f"rebuild/{KEPT}.parquet",
+        f"rebuild/{OPEN}.parquet",
+    }
+    assert sum(pq.read_metadata(path).num_rows for path in (digested / "index").iterdir()) == 0
+    texts = query(bound / "corpus", "SELECT messages[-1].content FROM pairs WHERE len(messages[-1].content) > 8")
+    plain = b"\n".join(data for path, data in files.items() if not path.endswith((".png", ".parquet")))
+    assert all(text.encode() not in plain for (text,) in texts.fetchall())
+
+
+def test_its_card_says_so_and_quotes_the_terms_of_every_source(digested: Path) -> None:
+    card, licences = ((digested / name).read_text() for name in ("README.md", "LICENSE.md"))
+    assert "No row, no text and no medium is passed on" in card
+    assert "curate check corpus --digests rebuild" in card
+    assert all(f"(`{source}`)" in licences for source in (KEPT, OPEN))
+    assert "LicenseRef-agreement" in licences
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib's own
+def test_its_croissant_validates(digested: Path) -> None:
+    mlc = pytest.importorskip("mlcroissant")
+    dataset = mlc.Dataset(str(digested / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    assert "No row and no medium is passed on" in dataset.metadata.description
+
+
+def test_whoever_has_the_sources_builds_it_from_the_release_and_proves_it(digested: Path, bound: Path) -> None:
+    own = bound / "own"
+    said = curate("build", digested / "recipe/recipe.yaml", "--out", own, "--data", bound / "data")
+    assert said.code == 0, said.text
+    said = curate("check", own, "--digests", digested)
+    assert said.code == 0, said.text
+    for source, found in rebuilt(own, digested).items():
+        assert f"digests: {source}: {found.lines:,} of {found.lines:,} rows are those of the release" in said.text
+    (digested / "recipe").joinpath("other.yaml").write_text(
+        (digested / "recipe/recipe.yaml").read_text().replace("variants: 2", "variants: 1")
+    )
+    curate("build", digested / "recipe/other.yaml", "--out", bound / "fewer", "--data", bound / "data")
+    said = curate("check", bound / "fewer", "--digests", digested / "rebuild")
+    assert said.code == 1
+    assert "FAILED digests:" in said.text
+
+
+def test_digests_and_formats_exclude_each_other(bound: Path, tmp_path: Path) -> None:
+    said = curate("publish", bound / "corpus", tmp_path / "x", "--digests", "--format", "llava")
+    assert said.code == 2
+    assert "leave --format out" in said.text
+    said = curate("check", "--records", bound / "recipe.yaml", "--digests", bound / "release")
+    assert said.code == 2
+    assert "asked of a corpus" in said.text
+    (tmp_path / "empty").mkdir()
+    assert curate("check", bound / "corpus", "--digests", tmp_path / "empty").code == 2
