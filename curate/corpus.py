@@ -6,7 +6,7 @@ import importlib.resources
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,8 +18,8 @@ from curate.recipe import DicomWeb, Recipe, Rewrite, Volumes
 from curate.resources import shipped
 from curate.schema import identity
 from curate.store.freshness import cache_folder
-from curate.store.part import sealed, unsealed
 from curate.store.place import Place, read_bytes
+from curate.store.part import sealed, unsealed
 
 __all__ = [
     "PUBLIC_KEY",
@@ -28,6 +28,7 @@ __all__ = [
     "ResolvedSource",
     "asked_of",
     "catalog_folders",
+    "dealing_of",
     "mirror_folder",
     "project_key",
     "resolve",
@@ -110,6 +111,7 @@ class Corpus(Struct, frozen=True):
                 "sources": sorted(source.id for source in self.sources),
                 "tasks": msgspec.to_builtins(sorted(self.recipe.tasks, key=lambda entry: entry.name)),
                 "rewrite": None if self.recipe.rewrite is None else asked_of(self.recipe.rewrite),
+                "split": dealing_of(self.recipe),
             },
             "pack": msgspec.to_builtins(self.pack),
             "cards": {source.id: msgspec.to_builtins(source.card) for source in self.sources},
@@ -117,6 +119,11 @@ class Corpus(Struct, frozen=True):
             "key_fingerprint": key.fingerprint,
         }
         return sealed(plain)
+
+
+def dealing_of(recipe: Recipe) -> dict[str, object]:
+    """How splits are dealt. Their order is that of the deal: a list keeps what sorted keys would lose."""
+    return {"fractions": [list(one) for one in recipe.split.fractions.items()], "seed": recipe.split.seed}
 
 
 def asked_of(rewrite: Rewrite) -> dict[str, object]:
@@ -151,9 +158,18 @@ def described(out: Place) -> Described:
     except OSError as problem:
         raise StoreError(f"cannot read {out / CORPUS_FILE}: {problem.strerror}; see to the rights") from None
     try:
-        return msgspec.convert(unsealed(data), Described)
+        return _in_order(msgspec.convert(unsealed(data), Described))
     except ValueError as problem:
         raise StoreError(f"{out / CORPUS_FILE} is damaged ({problem}); remove it and build again") from None
+
+
+def _in_order(said: Described) -> Described:
+    """The fractions of the splits as a recipe has them, in the order of the deal."""
+    split = msgspec.convert(said.recipe.get("split", {}), dict[str, Any])
+    if "fractions" not in split:
+        return said
+    dealt = split | {"fractions": dict(split["fractions"])}
+    return msgspec.structs.replace(said, recipe=said.recipe | {"split": dealt})
 
 
 def project_key(environment: dict[str, str] | None = None) -> ProjectKey:
@@ -271,7 +287,8 @@ def _remedy(card: Card, root: Path) -> str:
     """How a data folder that is not there comes to be."""
     if card.source.has_addresses and root.name == card.id:
         return f"run `curate fetch {card.id} --data {root.parent}`, or correct --data"
-    return f"fetch the dataset ({card.source.home}) or correct --data"
+    home = "" if card.source.home == "unknown" else f" ({card.source.home})"
+    return f"put or link the dataset{home} there, or correct --data, the folder that holds {root.name}"
 
 
 def _package_folder(named: str, card: Card) -> Path:

@@ -23,7 +23,6 @@ from curate.catalog import connect
 from curate.corpus import Described, described
 from curate.errors import StoreError, UsageError
 from curate.publish.selection import DIGESTED, Selection
-from curate.recipe import SplitFractions
 from curate.store.parquet import HashingFile, TableFile
 from curate.store.place import Place, open_binary, walk
 
@@ -196,8 +195,6 @@ def _recipe(about: Described) -> dict[str, Any]:
     plain["tasks"] = [{"name": task["name"], "variants": task["variants"], **task["options"]} for task in tasks]
     if about.pack is not None and isinstance(plain.get("rewrite"), Mapping):
         plain["rewrite"] = {**plain["rewrite"], "style": "prompts.yaml"}
-    if plain.get("split") == msgspec.to_builtins(SplitFractions()):
-        del plain["split"]  # the order of its keys decides, and the description of a corpus does not keep it
     first = ("name", "sources", "tasks")
     return {key: plain[key] for key in first} | {key: value for key, value in plain.items() if key not in first}
 

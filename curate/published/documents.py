@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from curate.published.digests import within
 from curate.published.json_stream import Element, JsonProblem, Notes, elements, parse, without_trailing_commas
+from curate.published.values import is_picture
 
 __all__ = ["Container", "Document", "Problem", "Raw", "open_document", "raw_rows"]
 
@@ -25,6 +27,7 @@ _HEAD: Final = 1 << 16
 MAX_REPAIR_BYTES: Final = 1 << 26
 """A broken JSON file above this is not read again without its trailing commas."""
 _BATCH_ROWS: Final = 64
+_PICTURED: Final = frozenset({"index", "image"})
 _IDENTIFIER: Final = re.compile(r"[\w .()/%#:+-]{1,60}")
 
 
@@ -265,22 +268,39 @@ def _cells(document: Document, delimiter: str) -> Raw:
 
 def _table_rows(records: Iterator[tuple[int, list[str]]], columns: list[str], raw: Raw) -> Iterator[tuple[int, Any]]:
     number = 0
+    pictures: dict[str, str] = {}
     for line, cells in records:
         number += 1
         if len(cells) != len(columns):
             said = f"{len(cells)} cells, the header has {len(columns)}"
             raw.problems.append(Problem("broken_table", f"line {line}", said))
             continue
-        yield number, dict(zip(columns, cells, strict=True))
+        row = dict(zip(columns, cells, strict=True))
+        yield number, _with_picture(row, pictures) if row.keys() >= _PICTURED else row
+
+
+def _with_picture(row: dict[str, str], pictures: dict[str, str]) -> dict[str, str]:
+    """A row of VLMEvalKit: `image` holds the picture in base64, or the `index` of an earlier row that does.
+
+    `image_path` is then the name under which the kit writes it out, and names no file of the publisher.
+    """
+    held = row["image"]
+    if is_picture(held):
+        found = pictures[row["index"]] = within(held)
+    elif held in pictures:
+        found = pictures[held]
+    else:
+        return row
+    return row | {"image": found} | ({"image_path": ""} if "image_path" in row else {})
 
 
 def _records(document: Document, delimiter: str, raw: Raw) -> Iterator[tuple[int, list[str]]]:
     """The cells of each record with the line that it ends in.
 
     The standard reader refuses cells of more than 131,072 characters, as pictures in base64 are; its limit belongs to
-    the whole process, so such a line is cut here by hand.
+    the whole process, so it is raised for such a line alone. A quote that is never closed still meets it.
     """
-    limit = csv.field_size_limit()
+    usual = csv.field_size_limit()
     numbered = _text_lines(document)
     line = 0
 
@@ -289,7 +309,8 @@ def _records(document: Document, delimiter: str, raw: Raw) -> Iterator[tuple[int
         for line, text in numbered:
             if "\0" in text:
                 raw.problems.append(Problem("broken_table", f"line {line}", "a NUL character"))
-            yield _shortened(text.replace("\0", ""), delimiter, limit) if len(text) > limit else text
+            csv.field_size_limit(max(usual, len(text)))
+            yield text.replace("\0", "")
 
     reader = csv.reader(feed(), delimiter=delimiter, strict=True)
     while True:
@@ -299,15 +320,12 @@ def _records(document: Document, delimiter: str, raw: Raw) -> Iterator[tuple[int
             raw.problems.append(Problem("broken_table", f"line {line}", "a quote that is never closed, or in a cell"))
             reader = csv.reader(feed(), delimiter=delimiter, strict=True)
             continue
+        finally:
+            csv.field_size_limit(usual)
         if cells is None:
             return
         if cells:
             yield line, cells
-
-
-def _shortened(text: str, delimiter: str, limit: int) -> str:
-    half = limit // 2
-    return delimiter.join(cell if len(cell) <= half else cell[:half] for cell in text.split(delimiter))
 
 
 def _parquet(document: Document) -> Raw:

@@ -1,15 +1,17 @@
 """Values of published rows as plain ones: texts, paths and boxes out of whatever form a row gives them."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from curate.published.digests import digest
+from curate.published.digests import within
 
-__all__ = ["is_number", "path_list", "quads", "scalar", "text_list"]
+__all__ = ["is_number", "is_picture", "path_list", "quads", "scalar", "text_list"]
 
 _LARGEST: Final = 1e300
-MAX_PATH: Final = 1024
-"""What is longer is no path but the picture itself, in base64."""
+_MAX_PATH: Final = 1024
+_PICTURE: Final = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|SUkq|TU0A|Qk[0-3])[A-Za-z0-9+/]{50,}={0,2}")
+"""How PNG, JPEG, GIF, WebP, TIFF and BMP begin in base64."""
 
 
 def quads(found: Any) -> Iterator[tuple[float, ...]]:
@@ -26,17 +28,27 @@ def quads(found: Any) -> Iterator[tuple[float, ...]]:
 
 
 def path_list(value: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The paths under all keys of a medium, in the order of the keys; an empty one is a medium without a path."""
+    """The paths under all keys of a medium, in the order of the keys; an empty one is a medium without a path.
+
+    A medium that the row holds itself, as bytes (`{"bytes", "path"}` in Parquet) or in base64, is what it holds.
+    """
     found: list[str] = []
     for key in keys:
         held = value[key]
         for one in held if isinstance(held, list) else (held,):
-            path = one.get("path") if isinstance(one, dict) else one
-            if isinstance(path, str) and path:
-                found.append(path if len(path) < MAX_PATH else f"data:{digest(path):016x}")
+            path = one.get("bytes") or one.get("path") if isinstance(one, dict) else one
+            if isinstance(path, bytes):
+                found.append(within(path))
+            elif isinstance(path, str) and path:
+                found.append(within(path) if is_picture(path) else path)
             elif one is not None and not isinstance(path, str):
                 found.append("")
     return tuple(found)
+
+
+def is_picture(text: str) -> bool:
+    """True for what is no path but the picture itself, in base64."""
+    return len(text) >= _MAX_PATH or _PICTURE.fullmatch(text) is not None
 
 
 def text_list(found: Any) -> tuple[str, ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from curate import images
+from curate.corpus import dealing_of
 from curate.groups.links import Components, split_of
 from curate.groups.near import candidates
 from curate.schema import ASSETS, GROUPS, IMAGES, Unit
@@ -51,9 +51,8 @@ class GroupStage:
 
     def fingerprint(self, run: Run, part: Part) -> dict[str, str]:
         """How the splits are dealt, and the libraries that decode."""
-        split = msgspec.to_builtins(run.corpus.recipe.split)
-        # The order of the fractions is the order of the deal: a list keeps what sorted keys would lose.
-        config = {"recipe.split": [list(split["fractions"].items()), split["seed"]]}
+        dealing = dealing_of(run.corpus.recipe)
+        config = {"recipe.split": [dealing["fractions"], dealing["seed"]]}
         return stage_fingerprint(self, config, PIXEL_LIBRARIES | {"pyarrow", "numpy"})
 
     def inputs(self, run: Run, part: Part) -> dict[str, str]:

@@ -23,6 +23,7 @@ from tests.publish.worlds import files_at
 
 KEPT, OPEN = "phantom-nuclei-masks", "phantom-cells-voc"
 RECIPE = "name: bound\nsources: [./catalogs/{kept}.yaml, {open}]\ntasks: [closed_vqa, {{name: count, variants: 2}}]\n"
+RECIPE += "split: {{fractions: {{train: 0.4, holdout: 0.2, again: 0.4}}}}\n"
 
 
 @pytest.fixture(scope="module")

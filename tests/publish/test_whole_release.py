@@ -173,6 +173,12 @@ def test_records_load_name_media_that_are_there_and_have_no_defect(
     assert not [one for one in found if one.rule == "missing_media"]
 
 
+def test_pictures_within_rows_are_known_for_what_they_are(release: Path) -> None:
+    found = check_records([release / name for name in ("hf-parquet", "trl", "verl", "vlmevalkit")], images=release)
+    assert sum(one.rows for one in found.files) > 0
+    assert {one.rule for one in found.findings if one.severity == "error"} <= {"mojibake"}
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset_streams_every_row_once(release: Path, manifest: Manifest) -> None:
     import webdataset

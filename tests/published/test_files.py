@@ -58,6 +58,24 @@ def test_tables_are_read_as_rows(tmp_path: Path) -> None:
     assert [(one.rule, one.count) for one in report.findings] == [("answer_not_an_option", 1)]
 
 
+def test_a_picture_in_the_row_itself_is_there_and_known_by_its_bytes(tmp_path: Path) -> None:
+    held, other = ("/9j/" + letter * 200_000 for letter in "AB")
+    head = "index\timage\timage_path\tquestion\tanswer\n"
+    rows = f'0\t{held}\t0.png\tWhich organ?\tlung\n1\t0\t0.png\tWhich plane?\taxial\n2\t"{other}"\t2.png\tWhich?\tCT\n'
+    (tmp_path / "a_train.tsv").write_text(head + rows)
+    (tmp_path / "a_test.tsv").write_text(f"{head}0\t{other}\t0.png\tWhich modality?\tCT\n9\t7\t7.png\tWhich?\tMR\n")
+    report = check_records([tmp_path], images=tmp_path)
+    assert [one.rows for one in report.files] == [2, 3]
+    found = {(one.rule, Path(one.file).name, one.count) for one in report.findings if one.severity == "error"}
+    assert found == {("missing_media", "a_test.tsv", 1), ("split_overlap", tmp_path.name, 1)}
+    turns = [{"role": "user", "content": "<image>Which?"}, {"role": "assistant", "content": "CT"}]
+    for split, data in (("train", b"\x89PNG1"), ("test", b"\x89PNG2")):
+        table = pa.table({"messages": [turns], "images": [[{"bytes": data, "path": "a.png"}]]})
+        (tmp_path / "p").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "p" / f"{split}.parquet")
+    assert not [one for one in check_records([tmp_path / "p"], images=tmp_path).findings if one.severity == "error"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
