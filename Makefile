@@ -59,7 +59,7 @@ test-slow: .venv/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or crash" --ignore tests/llm --ignore tests/airflow
 
 test-llm:
-	$(PYTHON) tests/llm/environment.py .venv-llm
+	$(PYTHON) -m tests.llm.environment .venv-llm
 	@if [ -e .venv-llm/.ready ]; then .venv-llm/bin/python -m pytest tests/llm; fi
 
 test-airflow: .venv/.dev

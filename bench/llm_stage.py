@@ -27,12 +27,13 @@ import msgspec
 import yaml
 
 from bench.common import ROOT, measure, workplace
-from curate.build import build, run_for
+from curate.build import build
 from curate.language.base import Answer, Completer, ImageSource, Outcome, Request
 from curate.language.completers import completer_class, options_of
 from curate.language.completers.vllm import EngineOptions, started
 from curate.language.completers.vllm_chat import Chat, prepare
 from curate.language.requests import request, wire_body
+from curate.plan import run_for
 from curate.schema import REQUESTS
 from curate.stages import stage_named
 from curate.stages.base import Run, bucket_parts

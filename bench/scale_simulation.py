@@ -27,10 +27,11 @@ from typing import Any, cast
 import msgspec
 
 from bench.common import workplace
-from curate.build import build_corpus, load
+from curate.build import build_corpus
 from curate.execute import Executing
 from curate.execute.base import Beat, Job, Work
 from curate.execute.cluster import drive
+from curate.plan import load
 from curate.schema import identity
 
 ITEMS_OF_A_SOURCE = 156_250

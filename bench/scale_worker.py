@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from curate.build import load, run_of
 from curate.corpus import project_key
+from curate.plan import load, run_of
 from curate.recipe import Parts
 from curate.schema import Unit, identity
 from curate.stages import Run, stage_named
-from curate.stages.scan import bucket_count
+from curate.stages.source_scan import bucket_count
 from curate.store.commit import replace_file
 from curate.store.part import Count, OutputFile, Part, Sidecar, encode_sidecar
 

@@ -25,7 +25,8 @@ from curate.catalog import catalog_files, connect, open_catalog
 from curate.corpus import CORPUS_FILE
 from curate.schema import CATALOG_TABLES
 from curate.store.commit import PartWriter
-from curate.store.part import Part, sealed
+from curate.store.part import Part
+from curate.store.seal import sealed
 
 ROWS = 10_000_000
 CHUNK = 100_000

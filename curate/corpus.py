@@ -19,7 +19,7 @@ from curate.resources import shipped
 from curate.schema import identity
 from curate.store.freshness import cache_folder
 from curate.store.place import Place, read_bytes
-from curate.store.part import sealed, unsealed
+from curate.store.seal import sealed, unsealed
 
 __all__ = [
     "PUBLIC_KEY",

@@ -9,15 +9,15 @@ is refused, never moved.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import numpy.typing as npt
 
 from curate.rows import Rle
+from curate.run_lengths import mask_area, mask_box, read_rle
 from curate.schema import Reason, Refusal
 
 __all__ = [
@@ -33,25 +33,14 @@ __all__ = [
     "PlacedPoint",
     "PlacedPolygons",
     "Point",
-    "decode_mask",
     "displayed_size",
-    "encode_mask",
     "exif_box_to_stored",
     "exif_mask_to_stored",
     "exif_to_stored",
-    "mask_area",
-    "mask_box",
-    "mask_objects",
     "place_box",
     "place_mask",
     "place_point",
     "place_polygons",
-    "read_rle",
-    "ring_area",
-    "rle_counts",
-    "to_xywh",
-    "unplace_box",
-    "unplace_point",
 ]
 
 OVERHANG_PX: Final = 1.0
@@ -131,20 +120,6 @@ _BOX_TO_EDGES: Final[dict[str, _ToEdges]] = {
     Convention.XYXY_NORMALISED: lambda a, b, c, d, w, h: (a * w, b * h, c * w, d * h),
 }
 
-_BOX_FROM_EDGES: Final[dict[str, _ToEdges]] = {
-    Convention.XYXY: lambda x0, y0, x1, y1, _w, _h: (x0, y0, x1, y1),
-    Convention.XYWH: lambda x0, y0, x1, y1, _w, _h: (x0, y0, x1 - x0, y1 - y0),
-    Convention.VOC: lambda x0, y0, x1, y1, _w, _h: (x0 + 1.0, y0 + 1.0, x1, y1),
-    Convention.VOC0: lambda x0, y0, x1, y1, _w, _h: (x0, y0, x1 - 1.0, y1 - 1.0),
-    Convention.YOLO: lambda x0, y0, x1, y1, w, h: (
-        (x0 + x1) / 2 / w,
-        (y0 + y1) / 2 / h,
-        (x1 - x0) / w,
-        (y1 - y0) / h,
-    ),
-    Convention.XYXY_NORMALISED: lambda x0, y0, x1, y1, w, h: (x0 / w, y0 / h, x1 / w, y1 / h),
-}
-
 BOX_CONVENTIONS: Final = frozenset(Convention(name) for name in _BOX_TO_EDGES)
 
 
@@ -174,18 +149,6 @@ def place_box(coords: Sequence[float], convention: str, width: int, height: int)
     if overhang > OVERHANG_PX + ROUNDING_PX or right <= left or bottom <= top:
         return _outside(f"the box {_show(coords)} ({convention})", overhang, width, height)
     return PlacedBox((left, top, right, bottom), overhang > ROUNDING_PX)
-
-
-def unplace_box(box: Box, convention: str, width: int, height: int) -> Box:
-    """The inverse of `place_box`: a box of the raster as a source of that convention would write it."""
-    x0, y0, x1, y1 = box
-    return _BOX_FROM_EDGES[convention](x0, y0, x1, y1, width, height)
-
-
-def to_xywh(box: Box) -> Box:
-    """Left, top, width, height, as COCO writes it."""
-    x0, y0, x1, y1 = box
-    return (x0, y0, x1 - x0, y1 - y0)
 
 
 # --- points and polygons ---------------------------------------------------------------------------------------------
@@ -219,12 +182,6 @@ def place_point(coords: Sequence[float], convention: str, width: int, height: in
     if overhang > OVERHANG_PX + ROUNDING_PX:
         return _outside(f"the point {_show(coords)} ({convention})", overhang, width, height)
     return PlacedPoint((_clamp(x, width), _clamp(y, height)), overhang > ROUNDING_PX)
-
-
-def unplace_point(point: Point, convention: str, width: int, height: int) -> Point:
-    """The inverse of `place_point`."""
-    scale_x, scale_y, shift = _scale_and_shift(convention, width, height)
-    return ((point[0] - shift) / scale_x, (point[1] - shift) / scale_y)
 
 
 def place_polygons(
@@ -281,11 +238,6 @@ def _overhang(xs: list[float], ys: list[float], width: int, height: int) -> floa
     return max(-min(xs), -min(ys), max(xs) - width, max(ys) - height)
 
 
-def ring_area(ring: Sequence[float]) -> float:
-    """The area that one ring (x, y, x, y, ...) encloses, whichever way round it is drawn (shoelace formula)."""
-    return _enclosed(ring[0::2], ring[1::2])
-
-
 def _enclosed(xs: Sequence[float], ys: Sequence[float]) -> float:
     # Measured from the first corner: far from the origin the products would drown a small ring's area in rounding.
     dx, dy = [x - xs[0] for x in xs], [y - ys[0] for y in ys]
@@ -308,103 +260,6 @@ def _outside(what: str, overhang: float, width: int, height: int) -> Refusal:
 
 # --- masks -----------------------------------------------------------------------------------------------------------
 
-_COMPRESSED_DIGITS: Final = 7
-"""Characters of one compressed run length: 7 of 5 bits hold any run of a raster below 2^31 pixels."""
-
-
-def encode_mask(mask: npt.NDArray[np.bool_]) -> Rle:
-    """The run lengths of a mask [row, column]: column by column, beginning with the zeros (which may be none)."""
-    height, width = mask.shape
-    flat = np.asarray(mask, dtype=bool).ravel(order="F")
-    if flat.size == 0:
-        return Rle(height, width, [])
-    bounds = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]))
-    counts: list[int] = np.diff(bounds).tolist()
-    return Rle(height, width, [0, *counts] if flat[0] else counts)
-
-
-def decode_mask(rle: Rle) -> npt.NDArray[np.bool_]:
-    """The mask [row, column] of run lengths that `read_rle` or `encode_mask` made."""
-    values = np.arange(len(rle.counts)) % 2 == 1
-    return np.repeat(values, rle.counts).reshape((rle.height, rle.width), order="F")
-
-
-def mask_area(rle: Rle) -> int:
-    """How many pixels are set."""
-    return sum(rle.counts[1::2])
-
-
-def mask_box(rle: Rle) -> Box | None:
-    """The box around the set pixels: the smallest index and the largest plus one. None where no pixel is set."""
-    ends = np.cumsum(np.asarray(rle.counts, dtype=np.int64))[1::2]
-    lengths = np.asarray(rle.counts[1::2], dtype=np.int64)
-    ends, lengths = ends[lengths > 0], lengths[lengths > 0]
-    if ends.size == 0:
-        return None
-    first, last = ends - lengths, ends - 1
-    columns_first, columns_last = first // rle.height, last // rle.height
-    crosses = columns_first != columns_last
-    top = 0 if crosses.any() else int((first % rle.height).min())
-    bottom = rle.height if crosses.any() else int((last % rle.height).max()) + 1
-    return (float(columns_first.min()), float(top), float(columns_last.max() + 1), float(bottom))
-
-
-def rle_counts(text: str) -> list[int] | Refusal:
-    """The run lengths in a compressed string of the COCO API.
-
-    Each number is written in groups of 5 bits, lowest first, as characters from '0' (48) on: bit 5 says that a group
-    follows, bit 4 of the last group is the sign. From the fourth number on it is the difference to the last but one.
-    Source: `rleToString` and `rleFrString` in the COCO API's maskApi.c.
-    """
-    counts: list[int] = []
-    value, digits = 0, 0
-    for character in text:
-        group = ord(character) - 48
-        if not 0 <= group < 64:
-            return Refusal(
-                Reason.INVALID_GEOMETRY, "the compressed run lengths hold a character outside their alphabet"
-            )
-        value |= (group & 0x1F) << (5 * digits)
-        digits += 1
-        if group & 0x20:
-            if digits >= _COMPRESSED_DIGITS:
-                return Refusal(Reason.INVALID_GEOMETRY, "the compressed run lengths hold a number without an end")
-            continue
-        if group & 0x10:
-            value -= 1 << (5 * digits)
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value, digits = 0, 0
-    if digits:
-        return Refusal(Reason.INVALID_GEOMETRY, "the compressed run lengths break off within a number")
-    return counts
-
-
-def read_rle(counts: Sequence[int] | str, width: int, height: int) -> Rle | Refusal:
-    """Run lengths, plain or compressed, on a raster of that size, in canonical form: no empty run but the first.
-
-    A negative run is `invalid_geometry`; runs that do not add up to the raster are a `size_mismatch`.
-    """
-    runs = rle_counts(counts) if isinstance(counts, str) else counts
-    if isinstance(runs, Refusal):
-        return runs
-    if any(run < 0 for run in runs):
-        return Refusal(Reason.INVALID_GEOMETRY, "a run length is negative")
-    total = sum(runs)
-    if total != width * height:
-        found = f"the run lengths cover {total} pixels, a raster of {width} x {height} has {width * height}"
-        return Refusal(Reason.SIZE_MISMATCH, found)
-    canonical: list[int] = [0]
-    is_set = False  # what the last canonical run counts
-    for position, run in enumerate(runs):
-        if run == 0:
-            continue
-        if (position % 2 == 1) == is_set:
-            canonical[-1] += run
-        else:
-            canonical.append(run)
-            is_set = not is_set
-    return Rle(height, width, canonical)
-
 
 def place_mask(counts: Sequence[int] | str, size: tuple[int, int], width: int, height: int) -> PlacedMask | Refusal:
     """A mask that a label file states on a raster of `size` (width, height), on the raster of its image.
@@ -421,37 +276,6 @@ def place_mask(counts: Sequence[int] | str, size: tuple[int, int], width: int, h
     if box is None:
         return Refusal(Reason.EMPTY_MASK, "the run lengths set no pixel")
     return PlacedMask(rle, box, float(mask_area(rle)))
-
-
-def mask_objects(label_map: npt.NDArray[Any], background: int = 0) -> Iterator[tuple[int, Rle]]:
-    """Every value of a label map [row, column] but the background, ascending, with the mask of its pixels.
-
-    One pass over the map finds all runs; the work is that of sorting the runs, however many values there are.
-    """
-    height, width = label_map.shape
-    flat = label_map.ravel(order="F")
-    if flat.size == 0:
-        return
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    stops = np.concatenate((starts[1:], [flat.size]))
-    values = flat[starts]
-    wanted = np.flatnonzero(values != background)
-    order = wanted[np.argsort(values[wanted], kind="stable")]
-    starts, stops, values = starts[order], stops[order], values[order]
-    cuts = np.flatnonzero(values[1:] != values[:-1]) + 1
-    for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), values.size], strict=True):
-        if begin == end:
-            return
-        yield int(values[begin]), _from_runs(starts[begin:end], stops[begin:end], height, width)
-
-
-def _from_runs(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], height: int, width: int) -> Rle:
-    bounds = np.empty(2 * starts.size + 1, dtype=np.int64)
-    bounds[0] = 0
-    bounds[1::2], bounds[2::2] = starts, stops
-    counts: list[int] = np.diff(bounds).tolist()
-    rest = height * width - int(stops[-1])
-    return Rle(height, width, [*counts, rest] if rest else counts)
 
 
 # --- EXIF orientation ------------------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.build import run_of, state_of
 from curate.corpus import Corpus, project_key
 from curate.errors import UsageError
 from curate.gates import check_gates
+from curate.plan import run_of, state_of
 from curate.stages import STAGE_NAMES, stage_named
 from curate.store.place import Place
 

@@ -297,6 +297,8 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: a recipe is a mapping of keys, found {type(raw).__name__}")
     if "folder" in raw:
         raise RecipeError(f"{path}: unknown key `folder`")
+    if "tasks" not in raw:
+        raise RecipeError(f"{path}: say `tasks`, what shall be asked, such as [label_caption, closed_vqa, open_vqa]")
     plain = {**raw, "folder": str(path.parent)}
     if isinstance(raw.get("sources"), list):
         plain["sources"] = [{"card": entry} if isinstance(entry, str) else entry for entry in raw["sources"]]

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.build import check_card
 from curate.card import load_card, parse_card
 from curate.errors import CardError, RecipeError, UsageError
+from curate.plan import check_card
 from curate.recipe import load_recipe
 from curate.schema import World
 from curate.terms import TermsClass, terms_class

@@ -15,9 +15,9 @@ import pytest
 
 from curate import build as building
 from curate.build import build as build_here
-from curate.build import load
 from curate.errors import StoreError
 from curate.execute import Executing
+from curate.plan import load
 from tests.conftest import ROOT
 from tests.crash.small import World, command, curate, run_apart, small_world, tree
 from tests.crash.test_kills import Build, begun

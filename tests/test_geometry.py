@@ -10,18 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from curate import geometry
+from curate import geometry, run_lengths
 from curate.geometry import Convention
 from curate.rows import Rle
 from curate.schema import Reason, Refusal
-from tests.conftest import tool
 
 ORIENTATIONS = range(1, 9)
 SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
 MASKS = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
-LABEL_MAPS = arrays.arrays(
-    np.uint16, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 5)
-)
 
 
 def for_all(*strategies: st.SearchStrategy) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -56,6 +52,12 @@ def reason_of(result: object) -> Reason:
 def placed(result: object) -> tuple[float, float, float, float]:
     assert isinstance(result, geometry.PlacedBox), result
     return result.box
+
+
+def area_of(ring: tuple[float, ...], width: int, height: int) -> float:
+    result = geometry.place_polygons([ring], "continuous", width, height)
+    assert isinstance(result, geometry.PlacedPolygons), result
+    return result.area_px
 
 
 # --- what each convention means, by hand ---
@@ -103,13 +105,25 @@ def test_the_number_of_a_pixel_means_its_centre(
 
 # --- round trips ---
 
+Box = tuple[float, float, float, float]
+
+WRITTEN: dict[str, Callable[[float, float, float, float, int, int], Box]] = {
+    "xyxy": lambda x0, y0, x1, y1, _w, _h: (x0, y0, x1, y1),
+    "xywh": lambda x0, y0, x1, y1, _w, _h: (x0, y0, x1 - x0, y1 - y0),
+    "voc": lambda x0, y0, x1, y1, _w, _h: (x0 + 1, y0 + 1, x1, y1),
+    "voc0": lambda x0, y0, x1, y1, _w, _h: (x0, y0, x1 - 1, y1 - 1),
+    "yolo": lambda x0, y0, x1, y1, w, h: ((x0 + x1) / 2 / w, (y0 + y1) / 2 / h, (x1 - x0) / w, (y1 - y0) / h),
+    "xyxy_normalised": lambda x0, y0, x1, y1, w, h: (x0 / w, y0 / h, x1 / w, y1 / h),
+}
+"""How a source of each convention writes the box with these edges."""
+
 
 @for_all(boxes(), st.sampled_from(sorted(geometry.BOX_CONVENTIONS)))
 def test_a_box_survives_the_way_to_every_convention_and_back(
     case: tuple[tuple[float, float, float, float], int, int], convention: Convention
 ) -> None:
     box, width, height = case
-    written = geometry.unplace_box(box, convention, width, height)
+    written = WRITTEN[convention](*box, width, height)
     result = geometry.place_box(written, convention, width, height)
     assert isinstance(result, geometry.PlacedBox)
     assert result.box == pytest.approx(box, abs=1e-9, rel=0)
@@ -121,17 +135,17 @@ def test_a_point_survives_the_way_to_every_convention_and_back(
     case: tuple[tuple[float, float], int, int], convention: Convention
 ) -> None:
     point, width, height = case
-    written = geometry.unplace_point(point, convention, width, height)
+    x, y = point
+    written = {
+        "index": (x - 0.5, y - 0.5),
+        "index1": (x + 0.5, y + 0.5),
+        "continuous": (x, y),
+        "normalised": (x / width, y / height),
+    }[convention]
     result = geometry.place_point(written, convention, width, height)
     assert isinstance(result, geometry.PlacedPoint)
     assert result.point == pytest.approx(point, abs=1e-9, rel=0)
     assert not result.clipped
-
-
-@for_all(boxes())
-def test_left_top_width_height_is_what_coco_writes(case: tuple[tuple[float, float, float, float], int, int]) -> None:
-    box, width, height = case
-    assert geometry.to_xywh(box) == geometry.unplace_box(box, "xywh", width, height)
 
 
 @for_all(
@@ -263,7 +277,7 @@ def test_corners_overhang_like_boxes() -> None:
     assert isinstance(clipped, geometry.PlacedPolygons)
     assert clipped.clipped
     assert clipped.box == (0, 0, 5, 5)
-    assert clipped.area_px == geometry.ring_area((0, 0, 5, 0, 5, 5))
+    assert clipped.area_px == 12.5
     assert reason_of(geometry.place_polygons([(-2, 0, 5, 0, 5, 5)], "continuous", 10, 10)) is Reason.OUTSIDE_IMAGE
     beside = [(10.1, 0, 11, 0, 11, 5)]
     assert reason_of(geometry.place_polygons(beside, "continuous", 10, 10)) is Reason.OUTSIDE_IMAGE
@@ -273,101 +287,14 @@ def test_corners_overhang_like_boxes() -> None:
 def test_the_ring_around_a_box_has_the_area_of_the_box_whichever_way_it_is_drawn(
     case: tuple[tuple[float, float, float, float], int, int],
 ) -> None:
-    (x0, y0, x1, y1), _, _ = case
+    (x0, y0, x1, y1), width, height = case
     ring = (x0, y0, x1, y0, x1, y1, x0, y1)
     backwards = (x0, y1, x1, y1, x1, y0, x0, y0)
-    assert geometry.ring_area(ring) == pytest.approx((x1 - x0) * (y1 - y0))
-    assert geometry.ring_area(backwards) == pytest.approx(geometry.ring_area(ring))
+    assert area_of(ring, width, height) == pytest.approx((x1 - x0) * (y1 - y0))
+    assert area_of(backwards, width, height) == pytest.approx(area_of(ring, width, height))
 
 
 # --- masks ---
-
-
-def coco_string(counts: list[int]) -> str:
-    """Compresses run lengths as the COCO API does: the other direction of what is tested."""
-    text = ""
-    for position, count in enumerate(counts):
-        rest = count - counts[position - 2] if position > 2 else count
-        more = True
-        while more:
-            group = rest & 0x1F
-            rest >>= 5
-            more = rest != (-1 if group & 0x10 else 0)
-            text += chr(48 + (group | (0x20 if more else 0)))
-    return text
-
-
-def test_run_lengths_go_down_the_columns_and_begin_with_the_zeros() -> None:
-    mask = np.array([[0, 1, 1], [0, 1, 0]], dtype=bool)
-    assert geometry.encode_mask(mask) == Rle(2, 3, [2, 3, 1])
-    assert geometry.encode_mask(~mask) == Rle(2, 3, [0, 2, 3, 1])
-
-
-@for_all(MASKS)
-def test_a_mask_survives_its_run_lengths(mask: np.ndarray) -> None:
-    rle = geometry.encode_mask(mask)
-    assert np.array_equal(geometry.decode_mask(rle), mask)
-    assert geometry.mask_area(rle) == mask.sum()
-    assert geometry.read_rle(rle.counts, rle.width, rle.height) == rle
-
-
-@for_all(MASKS)
-def test_the_box_of_a_mask_ends_behind_its_last_pixel(mask: np.ndarray) -> None:
-    box = geometry.mask_box(geometry.encode_mask(mask))
-    if not mask.any():
-        assert box is None
-        return
-    rows, columns = np.nonzero(mask)
-    assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-
-
-@for_all(MASKS)
-def test_compressed_run_lengths_say_what_plain_ones_say(mask: np.ndarray) -> None:
-    rle = geometry.encode_mask(mask)
-    assert geometry.rle_counts(coco_string(rle.counts)) == rle.counts
-
-
-@for_all(st.lists(st.integers(0, 2**31 - 1), max_size=30))
-def test_run_lengths_of_any_raster_survive_compression(counts: list[int]) -> None:
-    assert geometry.rle_counts(coco_string(counts)) == counts
-
-
-@for_all(MASKS)
-def test_the_coco_api_agrees(mask: np.ndarray) -> None:
-    reference = tool("pycocotools.mask")
-    encoded = reference.encode(np.asfortranarray(mask.astype(np.uint8)))
-    height, width = mask.shape
-    result = geometry.read_rle(encoded["counts"].decode(), width, height)
-    assert result == geometry.encode_mask(mask)
-    if mask.any():
-        x, y, w, h = reference.toBbox(encoded)
-        box = geometry.mask_box(result)
-        assert box is not None
-        assert geometry.to_xywh(box) == (x, y, w, h)
-
-
-def test_a_string_that_the_coco_api_wrote_is_read() -> None:
-    # pycocotools 2.0.11: a mask of 5 rows and 8 columns with the first pixel set, and rows 1 to 3 of columns 2 to 6
-    mask = np.zeros((5, 8), dtype=bool)
-    mask[0, 0] = True
-    mask[1:4, 2:7] = True
-    assert geometry.read_rle("01:2H00000004", 8, 5) == geometry.encode_mask(mask)
-
-
-@pytest.mark.parametrize("text", ["\x00", "5 5", "é5", "o", "oooooooooooo", "~"])
-def test_a_malformed_string_is_refused(text: str) -> None:
-    assert reason_of(geometry.read_rle(text, 4, 4)) is Reason.INVALID_GEOMETRY
-
-
-def test_run_lengths_must_cover_their_raster_exactly() -> None:
-    assert reason_of(geometry.read_rle([3, 4], 4, 4)) is Reason.SIZE_MISMATCH
-    assert reason_of(geometry.read_rle([], 4, 4)) is Reason.SIZE_MISMATCH
-    assert reason_of(geometry.read_rle([20, -4], 4, 4)) is Reason.INVALID_GEOMETRY
-    assert reason_of(geometry.read_rle([10**30, 4], 4, 4)) is Reason.SIZE_MISMATCH
-
-
-def test_empty_runs_are_no_other_mask() -> None:
-    assert geometry.read_rle([2, 0, 0, 3, 0, 1, 10, 0], 4, 4) == Rle(4, 4, [2, 4, 10])
 
 
 def test_a_stated_mask_is_placed_only_on_its_own_raster() -> None:
@@ -375,21 +302,6 @@ def test_a_stated_mask_is_placed_only_on_its_own_raster() -> None:
     assert reason_of(geometry.place_mask([5, 2, 9], (4, 4), 8, 8)) is Reason.SIZE_MISMATCH
     assert reason_of(geometry.place_mask([5, 2, 9], (2, 8), 8, 2)) is Reason.SIZE_MISMATCH
     assert reason_of(geometry.place_mask([16], (4, 4), 4, 4)) is Reason.EMPTY_MASK
-
-
-@for_all(LABEL_MAPS, st.integers(0, 5))
-def test_every_value_of_a_label_map_is_one_object(label_map: np.ndarray, background: int) -> None:
-    found = list(geometry.mask_objects(label_map, background))
-    assert [value for value, _ in found] == [value for value in np.unique(label_map).tolist() if value != background]
-    for value, rle in found:
-        assert rle == geometry.encode_mask(label_map == value)
-
-
-def test_a_map_of_ten_thousand_cells_is_split_in_one_pass() -> None:
-    label_map = np.kron(np.arange(10_000, dtype=np.uint16).reshape(100, 100), np.ones((10, 10), dtype=np.uint16))
-    found = list(geometry.mask_objects(label_map))
-    assert len(found) == 9_999
-    assert all(geometry.mask_area(rle) == 100 for _, rle in found)
 
 
 # --- EXIF orientation ---
@@ -443,8 +355,8 @@ def test_the_centre_of_a_displayed_pixel_is_the_centre_of_its_stored_pixel(
 def test_the_box_of_a_displayed_mask_is_the_box_of_the_stored_one(mask: np.ndarray, orientation: int) -> None:
     assume(mask.any())
     height, width = mask.shape
-    shown_box = geometry.mask_box(geometry.encode_mask(displayed(mask.astype(np.uint8), orientation) > 0))
-    stored_box = geometry.mask_box(geometry.encode_mask(mask))
+    shown_box = run_lengths.mask_box(run_lengths.encode_mask(displayed(mask.astype(np.uint8), orientation) > 0))
+    stored_box = run_lengths.mask_box(run_lengths.encode_mask(mask))
     assert shown_box is not None
     assert geometry.exif_box_to_stored(shown_box, orientation, width, height) == stored_box
 
@@ -453,7 +365,8 @@ def test_the_box_of_a_displayed_mask_is_the_box_of_the_stored_one(mask: np.ndarr
 def test_a_ring_keeps_its_area_in_every_orientation(
     case: tuple[tuple[float, float, float, float], int, int], orientation: int
 ) -> None:
-    (x0, y0, x1, y1), width, height = case
+    (x0, y0, x1, y1), *shown = case
+    width, height = geometry.displayed_size(orientation, *shown)
     ring = (x0, y0, x1, y0, x1, y1)
     turned = geometry.exif_to_stored(ring, orientation, width, height)
-    assert geometry.ring_area(turned) == pytest.approx(geometry.ring_area(ring), abs=1e-6)
+    assert area_of(turned, width, height) == pytest.approx(area_of(ring, *shown), abs=1e-6)

@@ -13,7 +13,7 @@ from curate.check import _check_volumes
 from curate.geometry_3d import Grid, flat
 from curate.invariants import INVARIANTS
 from curate.schema import CATALOG_TABLES
-from curate.stages.media.volume import slice_affine
+from curate.stages.volume_planes import slice_affine
 from curate.store.part import OutputFile, Sidecar
 
 GRID = Grid((4, 6, 8), flat(np.array([[2.0, 0.1, 0, -7], [-0.1, 2.5, 0, -9], [0, 0, 5, 11], [0, 0, 0, 1]])))

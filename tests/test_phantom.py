@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curate import geometry
+from curate import geometry, run_lengths
 from curate.card import Card, load_card
 from curate.errors import UsageError
 from curate.layouts import check_card, layout_of, options_of
 from curate.layouts.base import Context, RawAnnotation, Record, Refused
-from curate.layouts.tree import ImageIndex, Reader, Tree
+from curate.layouts.image_index import ImageIndex
+from curate.layouts.tree import Reader, Tree
 from curate.phantom import PHANTOMS, DatasetTruth, ImageTruth, Truth, write_phantoms
 from curate.phantom.cells import SmearStyle, smear
 from curate.phantom.chest import Chest, Consolidation, anatomy, chest
@@ -219,7 +220,7 @@ def test_label_maps_hold_each_organ_where_the_truth_says(written):
         for value, one in enumerate(item.objects, start=1):
             assert extent(labels == value) == one.box
             assert int((labels == value).sum()) == one.area_px
-            assert np.array_equal(geometry.decode_mask(one.mask), labels == value)
+            assert np.array_equal(run_lengths.decode_mask(one.mask), labels == value)
         right, left, heart = item.objects
         assert right.label == "right lung"
         assert right.box[2] < left.box[0], "the patient's right is at the picture's left"
@@ -328,7 +329,7 @@ def test_coco_states_polygons_runs_and_boxes(written):
                     assert raw["segmentation"] == [list(one.polygon)]
                     assert shoelace(one.polygon) == one.area_px == raw["area"]
                 elif one.kind is Kind.MASK:
-                    rle = geometry.read_rle(raw["segmentation"]["counts"], 640, 480)
+                    rle = run_lengths.read_rle(raw["segmentation"]["counts"], 640, 480)
                     assert rle.counts == one.mask.counts
                     kinds[type(raw["segmentation"]["counts"]).__name__] += 1
                 else:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from curate.build import check_card
 from curate.card import parse_card
 from curate.corpus import project_key
 from curate.errors import CardError, RecipeError, UsageError
 from curate.ledger import unit_expected
+from curate.plan import check_card
 from curate.recipe import Recipe, load_recipe
 from curate.schema import Unit
 from tests.crash.small import CARD, RECIPE, write_yaml

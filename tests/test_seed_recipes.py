@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from curate.build import build, load
+from curate.build import build
 from curate.catalog import query
 from curate.check import check
 from curate.phantom import write_phantoms
+from curate.plan import load
 from tests.conftest import ROOT
 
 TABLE = (ROOT / "docs" / "seeds.md").read_text()

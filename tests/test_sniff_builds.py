@@ -56,7 +56,7 @@ def _sex_as_written(said: Said) -> Said:
 
 def _numbered_cell(said: Said) -> Said:
     names = yaml.safe_load((ROOT / "catalogs" / "chula-rbc-12-points.yaml").read_text())["labels"][0]["names"]
-    return said._replace(label=next(f"class {number}" for number, name in names.items() if name == said.label))
+    return said._replace(label=next(f"type {number}" for number, name in names.items() if name == said.label))
 
 
 DIFFERENCES: dict[str, list[tuple[tuple[str, ...], Change]]] = {
@@ -75,7 +75,7 @@ DIFFERENCES: dict[str, list[tuple[tuple[str, ...], Change]]] = {
 
 PHANTOM_DIFFERENCES: dict[str, list[tuple[tuple[str, ...], Change]]] = {
     "phantom-cells-points": [
-        (("points", "classes are numbers (0, 1, 2)"), lambda said: said._replace(label=f"class {said.label}"))
+        (("points", "classes are numbers (0, 1, 2)"), lambda said: said._replace(label=f"type {said.label}"))
     ],
     "phantom-lung-labelmap": [
         (
@@ -157,7 +157,7 @@ def test_a_drafted_card_of_a_real_source_builds_what_its_shipped_card_builds(
     drafted = built(tmp_path / "card.yaml", folder.parent, tmp_path / "drafted")
     shipped = built(ROOT / "catalogs" / f"{source}.yaml", folder.parent, tmp_path / "shipped")
     if source == "chula-rbc-12-points":  # the shipped card leaves the cell out that its source does not categorise
-        uncategorised = {said for said in drafted if said.label == "class 10"}
+        uncategorised = {said for said in drafted if said.label == "type 10"}
         assert sum(drafted.pop(said) for said in uncategorised) == 1
     assert drafted == changed(shipped.elements(), DIFFERENCES[source])
     for words, _ in DIFFERENCES[source]:

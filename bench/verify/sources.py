@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from bench.verify.rows import Row
-from curate.build import build, run_for
+from curate.build import build
 from curate.execute import Executing
 from curate.phantom import write_phantoms
+from curate.plan import run_for
 from curate.rows import Draft, rows_of
 from curate.schema import DRAFTS, Origin
 from curate.stages import Run

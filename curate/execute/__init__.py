@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from curate import plugins
 from curate.errors import UsageError
 from curate.execute.base import Executor
+from curate.plugins import Registry
 
 __all__ = ["Executing", "executor_names"]
 
@@ -15,10 +15,12 @@ BUILT_IN: Final = {
     "ray": "curate.execute.ray:RayExecutor",
 }
 
+_EXECUTORS: Final[Registry[Executor]] = Registry("executor", "curate.executors", BUILT_IN, UsageError)
+
 
 def executor_names() -> tuple[str, ...]:
     """Every known executor: those built in, and those that an entry point `curate.executors` adds."""
-    return plugins.names("curate.executors", BUILT_IN)
+    return _EXECUTORS.names
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,9 @@ class Executing:
             UsageError: nothing is called so, what it runs on is not installed, or it has no such address.
         """
         try:
-            found: type[Executor] | None = plugins.class_named(self.name, "curate.executors", BUILT_IN)
+            found = _EXECUTORS.named(self.name)
         except ModuleNotFoundError as problem:
             raise UsageError(
                 f"the executor {self.name} needs {problem.name}: install it by `pip install 'medcurate[{self.name}]'`"
             ) from None
-        if found is None:
-            raise UsageError(f"no executor {self.name!r}; the executors are {', '.join(executor_names())}")
         return found(self.workers, self.address)

@@ -9,19 +9,21 @@ told to the job, and becomes a reject of the kind that stands for this environme
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Final, Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import msgspec
 
 from curate.execute.base import Job, WorkerError, named
 from curate.execute.serving import DEATHS_BEFORE_POISON
 
-__all__ = ["Pool", "drive", "interrupts_held", "started_here", "variables_kept"]
+__all__ = ["ClusterExecutor", "Pool", "drive", "interrupts_held", "started_here", "variables_kept"]
 
 Started = TypeVar("Started")
 
@@ -50,6 +52,34 @@ class Pool(Protocol):
     def ends(self, ticket: Hashable) -> list[str]:
         """The items at which the workers of a watched job were lost, one for each; an empty key: at none."""
         ...
+
+
+class ClusterExecutor(ABC):
+    """An executor whose resources are on `_exit`: no interrupt comes between while they are taken or given back."""
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        self._limit = workers
+        self._address = address
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            with interrupts_held():
+                self._begin()
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with interrupts_held():
+            self._exit.close()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Reach the cluster, or start one, and leave on `_exit` what ends it."""
 
 
 @dataclass(frozen=True, slots=True)

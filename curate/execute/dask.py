@@ -4,11 +4,10 @@ import logging
 import queue
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
-from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
@@ -18,7 +17,7 @@ from tornado.ioloop import IOLoop
 
 from curate.errors import UsageError
 from curate.execute.base import Beat, Job, Work, WorkerError, processors
-from curate.execute.cluster import drive, interrupts_held, started_here, variables_kept
+from curate.execute.cluster import ClusterExecutor, drive, started_here, variables_kept
 from curate.execute.remote import Servers, ends_of
 
 __all__ = ["DaskExecutor"]
@@ -61,30 +60,14 @@ DISCONNECTED: Final = (
 LOGGERS: Final = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application")
 
 
-class DaskExecutor:
+class DaskExecutor(ClusterExecutor):
     """Runs jobs on the workers of the scheduler at `address`, or in `workers` processes of this machine."""
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        self._limit = workers
-        self._address = address
-        self._exit = ExitStack()
-        self._client: Client
+    _client: Client
 
-    def __enter__(self) -> "DaskExecutor":
+    def __enter__(self) -> Self:
         resource_tracker.ensure_running()  # it would let interrupts in again in the thread that starts it
-        try:
-            with interrupts_held():
-                self._begin()
-        except BaseException:
-            self._exit.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with interrupts_held():
-            self._exit.close()
+        return super().__enter__()
 
     @property
     def workers(self) -> int:

@@ -9,9 +9,8 @@ import os
 import socket
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any, Final
 
 import ray
@@ -21,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curate.errors import UsageError
 from curate.execute.base import Beat, Job, Work, WorkerError, processors
-from curate.execute.cluster import drive, interrupts_held, started_here, variables_kept
+from curate.execute.cluster import ClusterExecutor, drive, started_here, variables_kept
 from curate.execute.remote import Servers, ends_of
 
 __all__ = ["RayExecutor"]
@@ -48,29 +47,10 @@ LOCAL: Final = {
 """The environment of a cluster of our own."""
 
 
-class RayExecutor:
+class RayExecutor(ClusterExecutor):
     """Runs jobs in actors on the cluster at `address`, or on this machine; `workers` of them, or one per processor."""
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
-        self._limit = workers
-        self._address = address
-        self._exit = ExitStack()
-        self._crew: _Crew | None = None
-
-    def __enter__(self) -> "RayExecutor":
-        try:
-            with interrupts_held():
-                self._begin()
-        except BaseException:
-            self._exit.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with interrupts_held():
-            self._exit.close()
+    _crew: "_Crew | None" = None
 
     @property
     def workers(self) -> int:

@@ -22,7 +22,7 @@ from curate.errors import StoreError
 from curate.fetch.unpack import Piece
 from curate.store.commit import replace_file
 from curate.store.durable import held_alone
-from curate.store.part import sealed, unsealed
+from curate.store.seal import sealed, unsealed
 
 __all__ = ["Acceptance", "Entry", "Notes", "Receipt"]
 

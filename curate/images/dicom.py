@@ -34,7 +34,6 @@ __all__ = [
     "Header",
     "element_value",
     "frames_in",
-    "is_encapsulated",
     "keyword_text",
     "read_dataset",
     "read_header",
@@ -218,14 +217,9 @@ def element_value(dataset: "Dataset", keyword: str) -> Any:
         return None
 
 
-def is_encapsulated(dataset: "Dataset") -> bool:
-    """Whether frames are compressed; a transfer syntax that is absent or not known counts as one that does."""
-    return encapsulates(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
-
-
 @lru_cache(maxsize=64)
 def encapsulates(syntax: str) -> bool:
-    """`is_encapsulated` of a transfer syntax."""
+    """Whether frames of a transfer syntax are compressed; one that is absent or not known counts as compressed."""
     from pydicom.uid import UID
 
     uid = UID(syntax)

@@ -4,13 +4,12 @@ Further layouts register under the entry point group `curate.layouts`, name -> c
 its own, because the images or their paths say it all, states `has_files = False`.
 """
 
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, cast
+from typing import Final
 
 from curate.card import LABEL_SET_KEYS, Card, LabelSet, check_known, convert_strictly
 from curate.errors import CardError
 from curate.layouts.base import Layout, LayoutOptions
+from curate.plugins import Registry
 
 __all__ = ["check_card", "layout_names", "layout_of", "options_of", "registry"]
 
@@ -21,6 +20,7 @@ BUILT_IN: Final = {
     "dicom_seg": "curate.layouts.dicom_seg:DicomSeg",
     "folders": "curate.layouts.folders:Folders",
     "headers": "curate.layouts.headers:Headers",
+    "labelme": "curate.layouts.labelme:Labelme",
     "masks": "curate.layouts.masks:Masks",
     "points": "curate.layouts.points:Points",
     "qa": "curate.layouts.qa:Qa",
@@ -31,15 +31,17 @@ BUILT_IN: Final = {
     "yolo": "curate.layouts.yolo:Yolo",
 }
 
+_LAYOUTS: Final[Registry[Layout]] = Registry("layout", GROUP, BUILT_IN, CardError)
+
 
 def layout_names() -> list[str]:
     """Every layout that a card may name, sorted."""
-    return sorted({*BUILT_IN, *entry_points(group=GROUP).names})
+    return list(_LAYOUTS.names)
 
 
 def registry() -> dict[str, type[Layout]]:
     """Every layout by its name, built-in or plugged in; imports them all."""
-    return {name: _load(name, "the registry") for name in layout_names()}
+    return {name: _LAYOUTS.named(name, "the registry") for name in layout_names()}
 
 
 def layout_of(label_set: LabelSet, where: str = "card") -> Layout:
@@ -48,7 +50,7 @@ def layout_of(label_set: LabelSet, where: str = "card") -> Layout:
     Raises:
         CardError: there is none of this name, two plug-ins claim it, or it does not import.
     """
-    return _load(label_set.layout, f"{where}, label set {label_set.name}")()
+    return _LAYOUTS.named(label_set.layout, f"{where}, label set {label_set.name}")()
 
 
 def options_of(label_set: LabelSet, where: str) -> LayoutOptions:
@@ -59,7 +61,7 @@ def options_of(label_set: LabelSet, where: str) -> LayoutOptions:
     """
     place = f"{where}, label set {label_set.name}"
     return convert_strictly(
-        label_set.options, _load(label_set.layout, place).Options, place, CardError, beside=LABEL_SET_KEYS
+        label_set.options, _LAYOUTS.named(label_set.layout, place).Options, place, CardError, beside=LABEL_SET_KEYS
     )
 
 
@@ -95,24 +97,3 @@ def _check_keywords(card: Card, where: str) -> None:
                 check_known(rule.header, IDENTIFIER_KEYWORDS, "a DICOM keyword that names a subject or a study")
     except ValueError as problem:
         raise CardError(f"{where}: {problem}") from None
-
-
-def _load(name: str, where: str) -> type[Layout]:
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast(type[Layout], getattr(import_module(module), attribute))
-    found = _plugged_in(name, where)
-    try:
-        return cast(type[Layout], found.load())
-    except (ImportError, AttributeError) as problem:
-        raise CardError(f"{where}: layout {name!r} of {found.value} does not import: {problem}") from None
-
-
-def _plugged_in(name: str, where: str) -> EntryPoint:
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
-        raise CardError(f"{where}: there is no layout {name!r}; known: {', '.join(layout_names())}")
-    if len({point.value for point in found}) > 1:
-        claims = ", ".join(sorted(point.value for point in found))
-        raise CardError(f"{where}: layout {name!r} is claimed by {claims}; uninstall all but one")
-    return found[0]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import msgspec
 
 from curate.card import Card, LabelSet, Struct
-from curate.layouts.tree import Entry, ImageIndex, Tree
+from curate.layouts.image_index import ImageIndex
+from curate.layouts.tree import Entry, Tree
 from curate.schema import Annotator, Kind, Refusal, State, Unit, item_key
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ Shared by the layouts `table`, `headers` and `qa`. A cell is read with surroundi
 cells say nothing, and nothing is never turned into `absent`.
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from msgspec.structs import replace
 from curate.card import Concept, LabelSet, Struct
 from curate.layouts.base import RawAnnotation
 from curate.layouts.concepts import key_of, name_label, shown
-from curate.layouts.records import Broken, Row
+from curate.layouts.numbers import NUMBER, count_in, finite, measured, whole_number_in
+from curate.layouts.row import Broken, Row
 from curate.schema import Kind, Laterality, Reason, Refusal, State, Verdict
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "field_columns",
     "fill_template",
     "missing_cells",
-    "read_coordinate",
     "read_fields",
     "read_qualifiers",
     "stated_cells",
@@ -42,8 +41,6 @@ FieldName = Literal["modality", "anatomy", "view", "laterality", "day_offset", "
 NO_LICENCE: Final = "NOASSERTION"
 """What a row says that states no licence, in SPDX's own word: never what another row or the card says."""
 
-MAX_EXACT: Final = 2**53
-"""Above this a float no longer holds every whole number, so a count there is not a count."""
 
 T = TypeVar("T")
 
@@ -63,9 +60,6 @@ _KINDS: Final = frozenset(
 )
 _LABELS: Final = frozenset({Kind.CLASS, Kind.MULTILABEL})
 _NUMBERS: Final = frozenset({Kind.MEASUREMENT, Kind.COUNT, Kind.GRADE})
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_INFINITE = re.compile(r"(?P<sign>[+-]?)inf(?:inity)?", re.IGNORECASE)
-_LIMIT = re.compile(r"(?P<side>[<>])=?\s*(?P<limit>.+)")
 _WHOLE = re.compile(r"-?[0-9]+\.0")
 _PLACE = re.compile(r"\{(?P<column>[^{}]+)\}")
 
@@ -212,7 +206,7 @@ def _state(
     if state is None:
         if cell in missing:
             return None
-        found = f"{shown(cell)} is" if _NUMBER.fullmatch(cell) else "the cell is"
+        found = f"{shown(cell)} is" if NUMBER.fullmatch(cell) else "the cell is"
         raise Broken(Reason.UNKNOWN_STATE, f"column {column!r}: {found} not in the card's `states`")
     concept = _concept_of_column(column, spec, label_set) if spec.concept else name_label(column, label_set)
     qualifiers = read_qualifiers(row, spec.qualifiers, missing)
@@ -285,13 +279,13 @@ def _value(
     )
     match spec.kind:
         case Kind.MEASUREMENT:
-            value, censored = _measured(cell, column)
+            value, censored = measured(cell, column)
             qualifiers = {**named.qualifiers, **censored}
             said = replace(named, value=value, unit=_unit(row, spec, missing), qualifiers=qualifiers)
         case Kind.COUNT:
-            said = replace(named, value=_count(cell, column), unit=_unit(row, spec, missing))
+            said = replace(named, value=count_in(cell, column), unit=_unit(row, spec, missing))
         case Kind.GRADE:
-            said = replace(named, label=meant, value=_finite(meant))
+            said = replace(named, label=meant, value=finite(meant))
         case Kind.ATTRIBUTE:
             said = replace(named, label=cell, text=meant)
         case Kind.CODE:
@@ -362,7 +356,7 @@ def read_fields(row: Row, fields: Mapping[FieldName, FieldSpec], missing: frozen
             if value not in set(Laterality):
                 raise Broken(Reason.UNKNOWN_STATE, f"column {source.column!r} is no side; say its `values`")
         if name == "day_offset":
-            value = str(_whole(value, source.column) * (1 if source.times is None else source.times))
+            value = str(whole_number_in(value, source.column) * (1 if source.times is None else source.times))
         found[f"@{name}"] = value
     return found
 
@@ -371,50 +365,3 @@ def _licence(cell: str, source: FromColumn, missing: frozenset[str]) -> str:
     if cell in missing:
         return NO_LICENCE
     return cell if source.values is None else source.values.get(key_of(cell, source.values)) or NO_LICENCE
-
-
-def read_coordinate(cell: str, column: str) -> float:
-    """A finite coordinate. Raises `Broken`."""
-    if _INFINITE.fullmatch(cell):
-        raise Broken(Reason.INVALID_GEOMETRY, f"column {column!r} is not finite")
-    return _number(cell, column)
-
-
-def _finite(cell: str) -> float | None:
-    """The number that a text writes, or None: also where it is written with more than a float can hold."""
-    if not _NUMBER.fullmatch(cell):
-        return None
-    value = float(cell)
-    return value if math.isfinite(value) else None
-
-
-def _number(cell: str, column: str) -> float:
-    value = _finite(cell)
-    if value is None:
-        raise Broken(Reason.INVALID_ROW, f"column {column!r} holds no number")
-    return value
-
-
-def _measured(cell: str, column: str) -> tuple[float | None, dict[str, str]]:
-    """A measured value; null with `censored` (and the `limit` where stated) beyond what the method can detect."""
-    if infinite := _INFINITE.fullmatch(cell):
-        return None, {"censored": "below" if infinite["sign"] == "-" else "above"}
-    if beyond := _LIMIT.fullmatch(cell):
-        limit = beyond["limit"]
-        _number(limit, column)
-        return None, {"censored": "below" if beyond["side"] == "<" else "above", "limit": limit}
-    return _number(cell, column), {}
-
-
-def _whole(cell: str, column: str) -> int:
-    value = _number(cell, column)
-    if not value.is_integer() or abs(value) > MAX_EXACT:
-        raise Broken(Reason.INVALID_ROW, f"column {column!r} holds no whole number")
-    return int(value)
-
-
-def _count(cell: str, column: str) -> float:
-    value = _whole(cell, column)
-    if value < 0:
-        raise Broken(Reason.INVALID_ROW, f"column {column!r} holds a negative count")
-    return float(value)

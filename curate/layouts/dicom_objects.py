@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING, Literal
 from curate.images.base import DEFAULT_LIMITS, quiet
 from curate.images.dicom import Header, read_dataset
 from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, Record, Refused
-from curate.layouts.dicom_codes import items_of, text_of
+from curate.layouts.dicom_codes import items_of, text_of, whole_number
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.objects import read_bytes
 from curate.layouts.stacks import uid_name
-from curate.layouts.tree import Entry, ImageIndex
+from curate.layouts.tree import Entry
 from curate.schema import Reason, Refusal, Unit
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Images", "ObjectOptions", "References", "read_object", "referenced", "scanned", "uids", "unit_of"]
+__all__ = [
+    "Images",
+    "ObjectOptions",
+    "References",
+    "numbered",
+    "read_object",
+    "referenced",
+    "scanned",
+    "uids",
+    "unit_of",
+]
 
 
 class ObjectOptions(LayoutOptions, frozen=True):
@@ -102,6 +113,24 @@ def unit_of(
         assert isinstance(refusal, Refusal)
         return Refused(Unit.OBJECT, entry.key, locator, refusal, None if isinstance(image, Refusal) else image)
     return Record(Unit.OBJECT, entry.key, locator, image, (outcome,))
+
+
+def numbered(
+    dataset: "Dataset", sequence: str, keyword: str, *, what: str, locates: str
+) -> "Iterator[tuple[Dataset, int | Refusal, str]]":
+    """The items of a sequence, each with its number and what finds it: `locates` and the number.
+
+    An item without a number, or with that of one before it, has the reason instead, and is found by its position.
+    """
+    seen: set[int] = set()
+    for position, item in enumerate(items_of(dataset, sequence), start=1):
+        number = whole_number(item, keyword)
+        if number is None or number in seen:
+            why = "has no number" if number is None else "has the number of another one"
+            yield item, Refusal(Reason.INVALID_HEADER, f"a {what} {why}"), f"item {position}"
+        else:
+            seen.add(number)
+            yield item, number, f"{locates} {number}"
 
 
 def read_object(context: Context, entry: Entry, keyword: str, what: str) -> "Dataset | Refusal":

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from curate.layouts.base import Context, LayoutOptions, RawAnnotation, RawMask, Record, Refused
-from curate.layouts.dicom_codes import annotator_of, coded_in, items_of, named, side_of, text_of, whole_number
-from curate.layouts.dicom_objects import Images, ObjectOptions, References, referenced, scanned, uids, unit_of
+from curate.layouts.dicom_codes import annotator_of, coded_in, items_of, named, side_of, text_of
+from curate.layouts.dicom_objects import Images, ObjectOptions, References, numbered, referenced, scanned, uids, unit_of
 from curate.layouts.masks import REGION
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Verdict
@@ -46,18 +46,14 @@ class DicomSeg:
 
 def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -> Iterator[Record | Refused]:
     image = images.refer(_references(dataset))
-    seen: set[int] = set()
-    for position, segment in enumerate(items_of(dataset, "SegmentSequence"), start=1):
-        number = whole_number(segment, "SegmentNumber")
-        locator = f"segment {number}" if number is not None and number not in seen else f"item {position}"
-        if number is None or number in seen:
-            why = "has no number" if number is None else "has the number of another one"
-            outcome: RawAnnotation | Refusal = Refusal(Reason.INVALID_HEADER, f"a segment {why}")
+    segments = numbered(dataset, "SegmentSequence", "SegmentNumber", what="segment", locates="segment")
+    for segment, number, locator in segments:
+        if isinstance(number, Refusal):
+            outcome: RawAnnotation | Refusal = number
         elif isinstance(image, Refusal):
             outcome = image
         else:
             outcome = _segment(context, entry, dataset, segment, number)
-        seen.add(number if number is not None else -position)
         yield unit_of(entry, locator, image, outcome)
 
 

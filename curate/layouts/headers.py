@@ -20,7 +20,7 @@ from curate.layouts.cells import (
     stated_cells,
 )
 from curate.layouts.objects import read_bytes
-from curate.layouts.records import Broken, Row
+from curate.layouts.row import Broken, Row
 from curate.layouts.tree import Entry
 from curate.schema import Refusal, Unit
 

@@ -1,7 +1,7 @@
 """Question-answer records in JSON, JSON lines, CSV, TSV or Parquet: one question about one image, with its answer."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, cast
 
 from msgspec import field
@@ -17,8 +17,9 @@ from curate.layouts.cells import (
     stated_cells,
 )
 from curate.layouts.globs import compile_patterns
-from curate.layouts.records import Broken, FileFormat, Reading, Row, check_encoding, read_entry
-from curate.layouts.row_images import ImageBy, RowImages, image_columns, refused_row
+from curate.layouts.records import FileFormat, check_encoding, read_entry
+from curate.layouts.row import Broken, Reading, Row
+from curate.layouts.row_images import ImageBy, RowImages, image_columns, scan_rows
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit
 
@@ -70,34 +71,25 @@ class Qa:
         """Every record of every file; one without an image, a question or an answer is refused."""
         options = cast(QaOptions, context.options)
         images = RowImages(options.image, options.image_by, missing_cells(""))
-        images = images.knowing(context, self._readings(context, options))
-        for entry, reading in self._readings(context, options):
-            if isinstance(reading, Refusal):
-                yield Refused(Unit.FILE, entry.key, "", reading)
-                continue
-            split = _split_of(entry, options.splits)
-            language = context.labels.language
-            spoken = language if language in reading.columns else None
-            for row in reading.rows:
-                if isinstance(row, Row):
-                    yield _record(context, entry, row, images, split=split, language_column=spoken)
-                else:
-                    yield refused_row(context, entry, row, images, Unit.ROW)
+        language = context.labels.language
 
-    def _readings(self, context: Context, options: QaOptions) -> Iterator[tuple[Entry, Reading | Refusal]]:
-        for entry in self.label_files(context):
-            yield (
+        def read(entry: Entry) -> Reading | Refusal:
+            return read_entry(
+                context,
                 entry,
-                read_entry(
-                    context,
-                    entry,
-                    options.format,
-                    needed=_needed(options, context.labels.language),
-                    encoding=options.encoding,
-                    delimiter=None,
-                    records=options.records,
-                ),
+                options.format,
+                needed=_needed(options, language),
+                encoding=options.encoding,
+                delimiter=None,
+                records=options.records,
             )
+
+        def record_of(entry: Entry, reading: Reading, images: RowImages) -> Callable[[Row], Record | Refused]:
+            spoken = language if language in reading.columns else None
+            split = _split_of(entry, options.splits)
+            return lambda row: _record(context, entry, row, images, split=split, language_column=spoken)
+
+        return scan_rows(context, self.label_files(context), read, images, record_of, unit=Unit.ROW)
 
 
 def _needed(options: QaOptions, language: str) -> list[str]:

@@ -1,17 +1,17 @@
-"""Which image a row of a table or a question-answer record names."""
+"""Which image a row of a table or a question-answer record names, and how such rows are gone through."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from curate.layouts.archives import row_member
-from curate.layouts.base import Context, ImageRef, Refused
+from curate.layouts.base import Context, ImageRef, Record, Refused
 from curate.layouts.cells import fill_template, stated_cells, template_columns
-from curate.layouts.records import BadRow, Broken, Reading, Row
+from curate.layouts.row import BadRow, Broken, Reading, Row
 from curate.layouts.tree import Entry
 from curate.schema import Reason, Refusal, Unit
 
-__all__ = ["ImageBy", "RowImages", "image_columns", "refused_row"]
+__all__ = ["ImageBy", "RowImages", "image_columns", "scan_rows"]
 
 ROW: Final = "@row"
 """The image of a row is embedded in the row itself."""
@@ -75,7 +75,35 @@ class RowImages:
             return None
 
 
-def refused_row(context: Context, entry: Entry, bad: BadRow, images: RowImages, unit: Unit) -> Refused:
+RecordOf = Callable[[Entry, Reading, RowImages], Callable[[Row], Record | Refused]]
+"""What a row of this file comes to."""
+
+
+def scan_rows(
+    context: Context,
+    files: Sequence[Entry],
+    read: Callable[[Entry], Reading | Refusal],
+    images: RowImages,
+    record_of: RecordOf,
+    *,
+    unit: Unit,
+) -> Iterator[Record | Refused]:
+    """What every row of every file comes to; a file that cannot be read is one refused file, a broken row one `unit`.
+
+    By file name, the files are read twice: which names mean several images is known after the last row only.
+    """
+    images = images.knowing(context, ((entry, read(entry)) for entry in files))
+    for entry in files:
+        reading = read(entry)
+        if isinstance(reading, Refusal):
+            yield Refused(Unit.FILE, entry.key, "", reading)
+            continue
+        record = record_of(entry, reading, images)
+        for row in reading.rows:
+            yield record(row) if isinstance(row, Row) else _refused_row(context, entry, row, images, unit)
+
+
+def _refused_row(context: Context, entry: Entry, bad: BadRow, images: RowImages, unit: Unit) -> Refused:
     """A broken row, with the image that it speaks of and its other cells as far as they can be told.
 
     A cell of a row with too many or too few of them may be another column's: it counts where an image has that name.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, RawMask, Record, Refused
 from curate.layouts.dicom_codes import annotator_of, coded_in, items_of, named, side_of, text_of, whole_number
-from curate.layouts.dicom_objects import Images, ObjectOptions, References, referenced, scanned, uids, unit_of
+from curate.layouts.dicom_objects import Images, ObjectOptions, References, numbered, referenced, scanned, uids, unit_of
 from curate.layouts.masks import REGION
 from curate.layouts.tree import Entry
-from curate.schema import Kind, Reason, Refusal
+from curate.schema import Kind, Refusal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -44,18 +44,12 @@ def _units(context: Context, entry: Entry, dataset: "Dataset", images: Images) -
     observed = {
         whole_number(item, "ReferencedROINumber"): item for item in items_of(dataset, "RTROIObservationsSequence")
     }
-    seen: set[int] = set()
-    for position, roi in enumerate(items_of(dataset, "StructureSetROISequence"), start=1):
-        number = whole_number(roi, "ROINumber")
+    for roi, number, locator in numbered(dataset, "StructureSetROISequence", "ROINumber", what="region", locates="roi"):
         image: ImageRef | Refusal
         outcome: RawAnnotation | Refusal
-        if number is None or number in seen:
-            why = "has no number" if number is None else "has the number of another one"
-            image = outcome = Refusal(Reason.INVALID_HEADER, f"a region {why}")
-            locator = f"item {position}"
+        if isinstance(number, Refusal):
+            image = outcome = number
         else:
-            seen.add(number)
-            locator = f"roi {number}"
             image = images.refer(_references(dataset, roi, number))
             outcome = (
                 image if isinstance(image, Refusal) else _region(context, entry, roi, number, observed.get(number))

@@ -90,7 +90,8 @@ def _recognised(look: Look) -> tuple[dict[str, Any], list[Draft], Look]:
     masks = masks if family in ("pictures", "dicom") else []
     form, look, drafts = as_images(look, kinds, family, pictures)
     marked = {key for draft in drafts for key in draft.files} | (mask_keys if masks else frozenset())
-    drafts = [*masks, *drafts, *sniff_objects.voc(look), *sniff_objects.coco(look), *sniff_objects.text_objects(look)]
+    readers = (sniff_objects.voc, sniff_objects.coco, sniff_objects.labelme, sniff_objects.text_objects)
+    drafts = [*masks, *drafts, *(draft for reader in readers for draft in reader(look))]
     claimed = frozenset(key for draft in drafts for key in draft.files) | marked
     drafts += record_sets(look, claimed, any(draft.objects for draft in drafts))
     if not look.dicom and not any(draft.labels["layout"] != "none" for draft in drafts):

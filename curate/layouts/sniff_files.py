@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from curate.layouts.archives import is_archive
 from curate.layouts.globs import compile_patterns
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.stacks import Stack
-from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
+from curate.layouts.tree import Entry, Reader, Tree
 
 if TYPE_CHECKING:
     from curate.images.dicom import Header

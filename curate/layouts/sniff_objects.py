@@ -16,12 +16,13 @@ from defusedxml.ElementTree import fromstring
 from curate.images import Limits
 from curate.images.masks import read_mask
 from curate.layouts.concepts import shown
+from curate.layouts.labelme import is_labelme
 from curate.layouts.objects import number, stem_of
 from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, escaped
 from curate.layouts.tree import Entry
 from curate.schema import Refusal
 
-__all__ = ["coco", "mask_word", "masks", "parsed_json", "split_lists", "text_objects", "voc"]
+__all__ = ["coco", "labelme", "mask_word", "masks", "parsed_json", "split_lists", "text_objects", "voc"]
 
 SAMPLE_FILES: Final = 200
 """Label files of one kind that are read; what is said of labels holds for these alone."""
@@ -110,6 +111,26 @@ def coco(look: Look) -> list[Draft]:
     if dummies:
         unsure.append(f"coco: no object is of {_listed(dummies)}; a parent class of the export, or a class never met")
     return [Draft({"layout": "coco", "files": _globs(look, files)}, _keys(files), tuple(unsure), objects=True)]
+
+
+def labelme(look: Look) -> list[Draft]:
+    """Labelme JSON: one document per image, with `shapes` and `imagePath`."""
+    candidates = look.with_suffix(".json")
+    found: dict[str, dict[str, Any]] = {}
+    for entry in look.affordable(candidates[:SAMPLE_FILES]):
+        data = look.read(entry) or b""
+        content = parsed_json(data) if b'"shapes"' in data and b'"imagePath"' in data else None
+        if isinstance(content, dict) and is_labelme(content):
+            found[entry.key] = content
+    if not found:
+        return []
+    files = [entry for entry in candidates if entry.key in found]
+    folders = {entry.folder for entry in files}
+    files += [entry for entry in candidates[SAMPLE_FILES:] if entry.folder in folders]
+    shapes = [shape for content in found.values() for shape in content["shapes"] if isinstance(shape, dict)]
+    labels = Counter(shape["label"] for shape in shapes if isinstance(shape.get("label"), str))
+    unsure = [_labels_seen("labelme", labels, whole=len(candidates) <= SAMPLE_FILES)]
+    return [Draft({"layout": "labelme", "files": _globs(look, files)}, _keys(files), tuple(unsure), objects=True)]
 
 
 def parsed_json(data: bytes) -> object:
@@ -221,7 +242,7 @@ def _points(look: Look, files: list[Entry], rows: list[list[str]]) -> Draft:
 
 def _numbered(layout: str, ids: Iterable[str]) -> tuple[dict[str, str], str]:
     keys = sorted(ids, key=lambda text: (number(text) or 0, text))
-    names = {key: f"class {key}" for key in keys}
+    names = {key: f"type {key}" for key in keys}
     return names, f"{layout}: classes are numbers ({', '.join(keys)}); their names stand in no file, see the README"
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.layouts.archives import is_parquet
-from curate.layouts.records import Row, read_rows
+from curate.layouts.records import read_rows
+from curate.layouts.row import Row
 from curate.layouts.sniff_files import SPLIT_WORDS, Draft, Look, is_image_bytes
 from curate.layouts.sniff_records import drafted
 from curate.layouts.sniff_rows import SAMPLE_ROWS, Records

@@ -29,6 +29,10 @@ MAX_WORDS: Final = 60
 MAX_CELL: Final = 200
 """A longer cell is prose, which may be about a patient, and never a list of labels."""
 
+PROSE_WORDS: Final = 12
+"""A cell of so many words is a sentence, whatever ends it."""
+
+_SENTENCE = re.compile(r"\S+(?:\s+\S+){2,}[.!?](?:\s|$)|[\u3002]")
 _IMAGE = re.compile(r"image|img|file|path|scan|picture|photo|slice|dicom|frame|slide", re.IGNORECASE)
 _QUESTION = re.compile(r"^(?:question|query)$", re.IGNORECASE)
 _ANSWER = re.compile(r"^(?:answer|response)s?$", re.IGNORECASE)
@@ -273,12 +277,16 @@ def _column(records: Records, column: str) -> _Said:
         return _Said({"kind": "attribute"}, f"words as they stand: {_listed(words)}; say what they mean in `values`")
     if _numbers(records, column):
         if words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}:
-            return _Said(None, f"left out, holds {_listed(words)}; if it is a finding, say its `states`")
+            spec = '`{kind: multilabel, states: {"1": present, "0": absent}}`'
+            told = f"left out, holds {_listed(words)}; if it is a finding, say its `states`, such as {spec}"
+            return _Said(None, f"{told} where zero means looked for and not there")
         if _names_classes(column) and _words(records, column):
             return _Said(None, f"left out, holds {_listed(words)}; if classes, say `kind: class` and their `values`")
         return _Said(None, "left out, numbers of no stated unit; if measured, say `kind: measurement` and `unit`")
     if not _names_classes(column) or any(len(cell) > MAX_CELL for cell in words):
         return _Said(None, "left out; may be an attribute, a text or an identifier")
+    if _prose(words):
+        return _Said(None, "left out, holds sentences; if texts are wanted, say `kind: report` or `kind: caption`")
     for separator in ("|", ";"):
         parts = {part.strip() for cell in cells for part in cell.split(separator)}
         if sum(separator in cell for cell in cells) * 20 >= len(cells) and len(parts) <= MAX_WORDS:
@@ -287,6 +295,12 @@ def _column(records: Records, column: str) -> _Said:
     if _words(records, column):
         return _Said({"kind": "class"}, f"labels seen: {_listed(words)}; give standard names in `concepts`")
     return _Said(None, "left out; may be an attribute, a text or an identifier")
+
+
+def _prose(cells: Iterable[str]) -> bool:
+    """Half of the different cells are sentences, long or ended by a full stop: no names of classes."""
+    told = [bool(_SENTENCE.search(cell)) or len(cell.split()) >= PROSE_WORDS for cell in cells]
+    return sum(told) * 2 >= max(len(told), 1)
 
 
 def _names_classes(column: str) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curate.layouts.archives import gunzip
-from curate.layouts.records import FileFormat, Row, format_of, read_rows
+from curate.layouts.records import FileFormat, format_of, read_rows
+from curate.layouts.row import Row
 from curate.layouts.sniff_files import MAX_SAMPLE_BYTES, Look
 from curate.layouts.sniff_objects import parsed_json
 from curate.layouts.tree import Entry

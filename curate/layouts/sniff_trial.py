@@ -14,10 +14,11 @@ from curate.images.formats import Format, form_of, format_of
 from curate.images.volume_data import VolumeData
 from curate.layouts.absent import Absent, distinct, listed_names
 from curate.layouts.base import Context, ImageRef, Record, Refused
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.sniff_files import MAX_BUDGET_BYTES, Look
 from curate.layouts.sniff_kinds import HEAD_BYTES, head_of
 from curate.layouts.sniff_volumes import Volumes
-from curate.layouts.tree import Entry, ImageIndex
+from curate.layouts.tree import Entry
 from curate.schema import Form, Reason, Refusal, Unit, Verdict
 
 __all__ = ["trial"]

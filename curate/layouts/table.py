@@ -4,7 +4,7 @@ Cells are read as `cells` describes. With `box` or `point` a row is an object of
 coordinates empty still says that the image was looked at. Sources: RFC 4180 (CSV), jsonlines.org.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, cast
 
 from msgspec import field
@@ -21,13 +21,14 @@ from curate.layouts.cells import (
     columns_of,
     field_columns,
     missing_cells,
-    read_coordinate,
     read_fields,
     stated_cells,
 )
 from curate.layouts.concepts import name_label
-from curate.layouts.records import Broken, FileFormat, Reading, Row, check_encoding, read_entry
-from curate.layouts.row_images import ImageBy, RowImages, image_columns, refused_row
+from curate.layouts.numbers import read_coordinate
+from curate.layouts.records import FileFormat, check_encoding, read_entry
+from curate.layouts.row import Broken, Reading, Row
+from curate.layouts.row_images import ImageBy, RowImages, image_columns, scan_rows
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, State, Unit, Verdict
 
@@ -103,31 +104,22 @@ class Table:
         options = cast(TableOptions, context.options)
         unit = Unit.ROW if options.box is None and options.point is None else Unit.OBJECT
         images = RowImages(options.image, options.image_by, missing_cells(options.missing))
-        images = images.knowing(context, self._readings(context, options))
-        for entry, reading in self._readings(context, options):
-            if isinstance(reading, Refusal):
-                yield Refused(Unit.FILE, entry.key, "", reading)
-                continue
-            for row in reading.rows:
-                if isinstance(row, Row):
-                    yield _record(context, entry, row, images, unit)
-                else:
-                    yield refused_row(context, entry, row, images, unit)
 
-    def _readings(self, context: Context, options: TableOptions) -> Iterator[tuple[Entry, Reading | Refusal]]:
-        for entry in self.label_files(context):
-            yield (
+        def read(entry: Entry) -> Reading | Refusal:
+            return read_entry(
+                context,
                 entry,
-                read_entry(
-                    context,
-                    entry,
-                    options.format,
-                    needed=_needed(options),
-                    encoding=options.encoding,
-                    delimiter=options.delimiter,
-                    records=options.records,
-                ),
+                options.format,
+                needed=_needed(options),
+                encoding=options.encoding,
+                delimiter=options.delimiter,
+                records=options.records,
             )
+
+        def record_of(entry: Entry, _: Reading, images: RowImages) -> Callable[[Row], Record | Refused]:
+            return lambda row: _record(context, entry, row, images, unit)
+
+        return scan_rows(context, self.label_files(context), read, images, record_of, unit=unit)
 
 
 def _needed(options: TableOptions) -> list[str]:

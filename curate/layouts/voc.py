@@ -15,8 +15,9 @@ from defusedxml.ElementTree import fromstring
 
 from curate.geometry import Convention
 from curate.layouts.base import Context, ImageRef, LayoutOptions, RawAnnotation, Record, Refused
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.objects import labelled, number, object_unit, read_bytes, stem_of
-from curate.layouts.tree import Entry, ImageIndex
+from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit
 
 __all__ = ["Voc", "VocOptions"]

@@ -27,7 +27,8 @@ from curate.layouts.cells import (
     stated_cells,
 )
 from curate.layouts.objects import read_bytes
-from curate.layouts.records import Broken, Row, read_rows
+from curate.layouts.records import read_rows
+from curate.layouts.row import Broken, Row
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit
 

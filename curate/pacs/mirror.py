@@ -24,7 +24,7 @@ from curate.pacs.instance import HEAD_BYTES, sop_instance_uid
 from curate.store.commit import replace_file
 from curate.store.durable import held_alone, sync_folder
 from curate.store.freshness import FileStat, seen
-from curate.store.part import sealed, unsealed
+from curate.store.seal import sealed, unsealed
 
 __all__ = ["Mirror", "Received", "Whole", "stated_uid"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from curate.geometry import decode_mask
 from curate.publish.base import Release, Row
 from curate.publish.figures import COLOURS, FAINT, GROUND, INK, MUTED, WIDTH, encoded, font, shortened
 from curate.rows import Annotation, Subject
+from curate.run_lengths import decode_mask
 from curate.schema import identity
 
 if TYPE_CHECKING:

@@ -17,8 +17,6 @@ from curate.publish.base import Config, File
 
 __all__ = ["ENCODINGS", "encoding_of", "matched", "record_set", "split_record_set"]
 
-Fields = list[dict[str, Any]]
-
 ENCODINGS: Final[Mapping[str, str]] = {
     "parquet": "application/x-parquet",
     "jsonl": "application/jsonlines",

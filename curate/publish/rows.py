@@ -191,7 +191,6 @@ class _Bytes:
         self._groups = self._listed()
         self._ids: dict[str, int] = {}
         self._cells: pa.ChunkedArray | None = None
-        self._from_start = True
 
     def of(self, asset_id: str) -> bytes:
         row = self._ids.get(asset_id)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curate import geometry
+from curate import geometry, run_lengths
 from curate.card import LabelSet
 from curate.geometry_3d import Grid
 from curate.layouts.base import RawAnnotation, RawMask
@@ -164,7 +164,7 @@ class Placer:
                     continue
                 seen = pixels if target.axis == 0 else pixels[::-1]
                 _, steps, pixel_mm2 = slice_geometry(space.grid, target.axis)
-                columns = _measured(_mask_columns(geometry.encode_mask(seen)), steps, pixel_mm2)
+                columns = _measured(_mask_columns(run_lengths.encode_mask(seen)), steps, pixel_mm2)
                 columns["pieces"] = pieces_of_plane(seen)
             else:
                 columns = space_columns(one.runs, space.grid)
@@ -223,13 +223,13 @@ class Placer:
             return Refusal(Reason.SIZE_MISMATCH, found)
         label_map = geometry.exif_mask_to_stored(label_map, raster.labelled_orientation or 1)
         if mask.per_instance:
-            objects = geometry.mask_objects(label_map, mask.background)
+            objects = run_lengths.mask_objects(label_map, mask.background)
             return [(f" value {value}", _mask_columns(rle)) for value, rle in objects]
         chosen = label_map != mask.background if mask.value is None else label_map == mask.value
         if not np.any(chosen):
             nothing = mask.value is not None or mask.may_be_empty
             return [] if nothing else Refusal(Reason.EMPTY_MASK, "the mask sets no pixel")
-        return [("", _mask_columns(geometry.encode_mask(chosen)))]
+        return [("", _mask_columns(run_lengths.encode_mask(chosen)))]
 
     def _row(self, raw: RawAnnotation, target: Target, locator: str, placed: dict[str, Any]) -> dict[str, Any]:
         labels = self.labels[raw.label_set]
@@ -285,7 +285,7 @@ def _stored(placed: _Placed | Refusal, raster: Raster) -> _Placed | Refusal:
                 rings, geometry.exif_box_to_stored(box, turn, width, height), area_px, clipped
             )
         case geometry.PlacedMask(mask, box, area_px):
-            turned = geometry.encode_mask(geometry.exif_mask_to_stored(geometry.decode_mask(mask), turn))
+            turned = run_lengths.encode_mask(geometry.exif_mask_to_stored(run_lengths.decode_mask(mask), turn))
             return geometry.PlacedMask(turned, geometry.exif_box_to_stored(box, turn, width, height), area_px)
 
 
@@ -309,10 +309,10 @@ def _columns(placed: _Placed) -> dict[str, Any]:
 
 
 def _mask_columns(rle: Rle) -> dict[str, Any]:
-    box = geometry.mask_box(rle)
+    box = run_lengths.mask_box(rle)
     if box is None:
         raise ValueError("a mask without pixels has no box")
-    return _columns(geometry.PlacedMask(rle, box, float(geometry.mask_area(rle))))
+    return _columns(geometry.PlacedMask(rle, box, float(run_lengths.mask_area(rle))))
 
 
 def _measured(placed: dict[str, Any], spacing_mm: tuple[float, float], pixel_mm2: float) -> dict[str, Any]:
@@ -346,8 +346,8 @@ def _shrunk(row: dict[str, Any], raster: Raster, size: tuple[int, int]) -> dict[
         return row
     if row["mask"] is not None:
         rle = Rle(row["mask"]["height"], row["mask"]["width"], row["mask"]["counts"])
-        sampled = geometry.encode_mask(_sampled(geometry.decode_mask(rle), *size))
-        if geometry.mask_box(sampled) is None:
+        sampled = run_lengths.encode_mask(_sampled(run_lengths.decode_mask(rle), *size))
+        if run_lengths.mask_box(sampled) is None:
             return None
         return row | _mask_columns(sampled) | {"flags": sorted({*row["flags"], "resampled"})}
 

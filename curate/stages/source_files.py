@@ -14,8 +14,9 @@ from curate.images.dicom import Header, read_header
 from curate.images.formats import Format, format_of
 from curate.layouts.base import Context
 from curate.layouts.globs import compile_patterns, reaches_into
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.stacks import OBJECT_CLASSES, Stack, merged, paired, series_of
-from curate.layouts.tree import Entry, ImageIndex, Reader, Tree, in_order
+from curate.layouts.tree import Entry, Reader, Tree, in_order
 from curate.schema import Reason, Refusal
 from curate.stages.base import UNREADABLE, Run, digest_of, refusal_of, source_patterns
 

@@ -1,7 +1,6 @@
 """What a part is, and the sidecar that makes it exist."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from curate.card import Struct
 from curate.errors import StoreError
 from curate.schema import identity
 from curate.store.place import Place, is_remote, names_in, read_many, size_of, walk
+from curate.store.seal import sealed, unsealed
 
 __all__ = [
     "SIDECAR_FOLDER",
@@ -30,9 +30,7 @@ __all__ = [
     "differences",
     "encode_sidecar",
     "is_sidecar",
-    "sealed",
     "tree_of",
-    "unsealed",
 ]
 
 WHOLE: Final = "*"
@@ -365,30 +363,6 @@ def decode_sidecar(data: bytes) -> Sidecar:
         ValueError: they are no sidecar, or not the bytes that were written.
     """
     return msgspec.convert(unsealed(data), Sidecar)
-
-
-def sealed(values: dict[str, Any]) -> bytes:
-    """A JSON document that holds the sha256 of itself without it: a file that nothing else names proves itself."""
-    return _formatted(values | {"sha256": hashlib.sha256(_formatted(values)).hexdigest()})
-
-
-def unsealed(data: bytes) -> dict[str, Any]:
-    """The values of a sealed document.
-
-    Raises:
-        ValueError: it is not JSON, or any of its bytes is not as written.
-    """
-    values = msgspec.json.decode(data)
-    if not isinstance(values, dict) or "sha256" not in values:
-        raise ValueError("it does not hold its own sha256")
-    said = values.pop("sha256")
-    if sealed(values) != data:
-        raise ValueError(f"it was altered after it was written: its contents do not give the sha256 {str(said)[:12]}…")
-    return values
-
-
-def _formatted(values: dict[str, Any]) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(values, order="sorted"))
 
 
 def differences(sidecar: Sidecar, fingerprint: dict[str, str], inputs: dict[str, str]) -> list[str]:

@@ -12,21 +12,20 @@ chunk of the grid before it hands an array out, and the metadata carry a checksu
 import hashlib
 import itertools
 import json
-import struct
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import StoreError
+from curate.store.shards import ABSENT, Array, Layout, ShardWriter, with_crc
 
 __all__ = ["attributes_of", "open_volume", "write_volume"]
 
-Array = npt.NDArray[Any]
 
 OME_VERSION: Final = "0.5"
 ARRAY: Final = "0"
@@ -35,8 +34,6 @@ ARRAY: Final = "0"
 OWN: Final = "curate"
 """Our own attribute of the group: what OME-Zarr has no words for, such as the full affine."""
 
-SHARD_BYTES: Final = 64 * 2**20
-"""Of decoded planes in one shard: a few files per volume, whatever its size."""
 
 LEVEL: Final = 1
 """Of zstd: three times as fast as 3, and within 0.3 % of its size on CT after the bitshuffle."""
@@ -45,17 +42,12 @@ THREADS: Final = 2
 PENDING: Final = 4
 """Planes on their way to the disk at any time."""
 
-MAX_PLANE_BYTES: Final = 2**31 - 64
-"""What one blosc frame may hold."""
 
 MAX_WHOLE: Final = 2**31
 """Whole numbers below it are digested as integers."""
 
-ABSENT: Final = 2**64 - 1
-"""Offset and length of a chunk that a shard does not hold."""
 
 _TYPES: Final = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-_AXES: Final = ("yx", "yxc", "zyx", "zyxc", "tzyx", "tzyxc")
 
 
 def write_volume(
@@ -87,11 +79,11 @@ def write_volume(
         ValueError: pieces that do not add up to `shape`, or another type than `dtype`.
         OSError: the disk is full or the folder cannot be written.
     """
-    layout = _Layout.of(tuple(int(length) for length in shape), np.dtype(dtype), axes)
+    layout = Layout.of(tuple(int(length) for length in shape), np.dtype(dtype), axes)
     _create(folder, layout, scale, translation, units or {}, attributes or {})
     digest = hashlib.sha256(f"{list(layout.shape)}\n".encode())
     pending: deque[Future[tuple[bytes, bytes]]] = deque()
-    shards = _ShardWriter(folder / ARRAY, layout)
+    shards = ShardWriter(folder / ARRAY, layout)
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             for plane in _planes(slabs, layout):
@@ -159,102 +151,7 @@ def attributes_of(folder: Path) -> dict[str, Any]:
     return attributes
 
 
-class _Layout:
-    """How an array is cut: the order it has on disk, its chunks (planes) and its shards (runs of planes)."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str) -> None:
-        self.shape = shape
-        self.dtype = dtype.newbyteorder("<")
-        self.axes = axes
-        self.channels = axes.endswith("c")
-        outer = axes.rstrip("c")[:-2]
-        self.planes = int(np.prod(shape[: len(outer)], dtype=np.int64))
-        self.plane_shape = shape[len(outer) :]
-        self.plane_bytes = int(np.prod(self.plane_shape, dtype=np.int64)) * dtype.itemsize
-        self.stored_axes = ("t" * ("t" in axes)) + ("c" * self.channels) + axes.replace("t", "").replace("c", "")
-        sizes = dict(zip(axes, shape, strict=True))
-        self.stored_shape = tuple(sizes[axis] for axis in self.stored_axes)
-        run = max(1, SHARD_BYTES // max(1, self.plane_bytes))
-        slices = min(run, sizes.get("z", 1))
-        times = min(max(1, run // slices), sizes.get("t", 1)) if slices == sizes.get("z", 1) else 1
-        chunk = sizes | {"t": 1, "z": 1}
-        shard = sizes | {"t": times, "z": slices}
-        self.chunk = tuple(chunk[axis] for axis in self.stored_axes)
-        self.shard = tuple(shard[axis] for axis in self.stored_axes)
-        self.planes_per_shard = slices * times
-        self.slices, self.times, self.depth = slices, times, sizes.get("z", 1)
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str) -> "_Layout":
-        """Raises ValueError where an array of this kind cannot be stored."""
-        if axes not in _AXES or len(axes) != len(shape):
-            raise ValueError(f"axes are one of {', '.join(_AXES)}, one letter per length of the shape; got {axes!r}")
-        if dtype.kind not in "biuf":
-            raise ValueError(f"an array of whole or real numbers is wanted, got {dtype}")
-        if any(length < 1 for length in shape):
-            raise ValueError(f"no length may be below 1, got {list(shape)}")
-        layout = cls(shape, dtype, axes)
-        if layout.plane_bytes > MAX_PLANE_BYTES:
-            raise ValueError(f"a plane has {layout.plane_bytes} bytes, the limit is {MAX_PLANE_BYTES}")
-        return layout
-
-    def shard_of(self, plane: int) -> tuple[tuple[int, ...], int]:
-        """Where a plane lies: the shard's place in the grid, and the plane's number among the shard's chunks."""
-        time, height = divmod(plane, self.depth)
-        places = {"t": time // self.times, "z": height // self.slices}
-        within = (time % self.times) * self.slices + height % self.slices
-        return tuple(places.get(axis, 0) for axis in self.stored_axes), within
-
-
-class _ShardWriter:
-    """Appends encoded planes, in order, to the shards that they belong to."""
-
-    def __init__(self, folder: Path, layout: _Layout) -> None:
-        self._folder = folder
-        self._layout = layout
-        self._count = 0
-        self._place: tuple[int, ...] | None = None
-        self._file: BinaryIO | None = None
-        self._offset = 0
-        self._index: Array = np.empty(0, np.uint64)
-
-    def add(self, encoded: bytes) -> None:
-        place, within = self._layout.shard_of(self._count)
-        if place != self._place:
-            self._end()
-            path = self._folder.joinpath("c", *map(str, place))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb")
-            self._place, self._offset = place, 0
-            self._index = np.full((self._layout.planes_per_shard, 2), ABSENT, dtype="<u8")
-        assert self._file is not None
-        self._file.write(encoded)
-        self._index[within] = (self._offset, len(encoded))
-        self._offset += len(encoded)
-        self._count += 1
-
-    def finish(self) -> None:
-        """Close the last shard.
-
-        Raises:
-            ValueError: planes are missing.
-        """
-        if self._count != self._layout.planes:
-            raise ValueError(f"{self._count} planes came, the shape has {self._layout.planes}")
-        self._end()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _end(self) -> None:
-        if self._file is not None:
-            self._file.write(_with_crc(self._index.tobytes()))
-            self._file.close()
-            self._file = None
-
-
-def _planes(slabs: Iterable[Array], layout: _Layout) -> Iterator[Array]:
+def _planes(slabs: Iterable[Array], layout: Layout) -> Iterator[Array]:
     """Each plane, contiguous and little-endian.
 
     Raises:
@@ -274,7 +171,7 @@ def _planes(slabs: Iterable[Array], layout: _Layout) -> Iterator[Array]:
             yield np.ascontiguousarray(plane, dtype=layout.dtype)
 
 
-def _each(slab: Array, layout: _Layout) -> Iterator[Array]:
+def _each(slab: Array, layout: Layout) -> Iterator[Array]:
     """The planes of a view one after the other, so that none but the one in hand is copied."""
     outer = slab.shape[: slab.ndim - len(layout.plane_shape)]
     return (slab[index] for index in np.ndindex(*outer))
@@ -293,7 +190,7 @@ def _encode(plane: Array, channels: bool, rescale: tuple[float, float]) -> tuple
         typesize=stored.dtype.itemsize,
         numthreads=1,  # more of them put the blocks of a frame in the order in which they end
     )
-    return _with_crc(bytes(encoded)), _digest_of_values(plane, *rescale)
+    return with_crc(bytes(encoded)), _digest_of_values(plane, *rescale)
 
 
 def _digest_of_values(plane: Array, slope: float, intercept: float) -> bytes:
@@ -322,15 +219,9 @@ def _narrowest(values: Array) -> Array:
     return values.astype("<i2" if values.min() >= -(2**15) and values.max() < 2**15 else "<i4")
 
 
-def _with_crc(data: bytes) -> bytes:
-    import google_crc32c
-
-    return data + struct.pack("<I", google_crc32c.value(data))
-
-
 def _create(  # noqa: PLR0917
     folder: Path,
-    layout: _Layout,
+    layout: Layout,
     scale: Sequence[float] | None,
     translation: Sequence[float] | None,
     units: Mapping[str, str],
@@ -360,7 +251,7 @@ def _create(  # noqa: PLR0917
 
 
 def _ome(
-    layout: _Layout, scale: Sequence[float] | None, translation: Sequence[float] | None, units: Mapping[str, str]
+    layout: Layout, scale: Sequence[float] | None, translation: Sequence[float] | None, units: Mapping[str, str]
 ) -> dict[str, Any]:
     """`ome` of OME-Zarr 0.5: axes with types and units, and one resolution with its scale and translation."""
     axes = [
@@ -416,7 +307,7 @@ def _check_shard(folder: Path, place: tuple[int, ...], array: Any) -> None:
         raise _damaged(name, "it is missing") from None
     except OSError as problem:
         raise _damaged(name, f"it does not read ({type(problem).__name__})") from problem
-    if _with_crc(tail[:-4]) != tail:
+    if with_crc(tail[:-4]) != tail:
         raise _damaged(name, "its index fails its checksum")
     index = np.frombuffer(tail[:-4], "<u8").reshape(*per_axis, 2)
     within = tuple(

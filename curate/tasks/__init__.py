@@ -1,11 +1,11 @@
 """Tasks: one module per capability, each a pure function of one asset, or one subject, and what is said of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import RecipeError
+from curate.plugins import Registry
 from curate.tasks.base import SubjectTask, Task, Vocabulary
 
 __all__ = ["BUILT_IN", "make_task", "task_class", "task_names"]
@@ -29,22 +29,21 @@ BUILT_IN: Mapping[str, str] = {
 }
 """Task: where its class stands. Plug-ins add theirs by the entry point group `curate.tasks`."""
 
+_TASKS: Final[Registry[Task | SubjectTask]] = Registry("task", "curate.tasks", BUILT_IN, RecipeError)
+
 
 def task_names() -> tuple[str, ...]:
     """Every known task, sorted."""
-    return plugins.names("curate.tasks", BUILT_IN)
+    return _TASKS.names
 
 
-def task_class(name: str) -> type[Task] | type[SubjectTask]:
+def task_class(name: str) -> type[Task | SubjectTask]:
     """The class of a task.
 
     Raises:
         RecipeError: no task is called so.
     """
-    found: type[Task] | type[SubjectTask] | None = plugins.class_named(name, "curate.tasks", BUILT_IN)
-    if found is None:
-        raise RecipeError(f"no task is called {name!r}; known tasks: {', '.join(task_names())}")
-    return found
+    return _TASKS.named(name)
 
 
 def make_task(

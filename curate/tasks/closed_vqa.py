@@ -55,9 +55,7 @@ class ClosedVqa:
             (positives if answer else negatives).append(said)
         yes = _chosen(asset.asset_id, positives, len(negatives) + self.options.surplus_yes)
         for said in (*yes, *_chosen(asset.asset_id, negatives, len(yes) + self.options.surplus_no)):
-            yield from drafts(
-                self.name, self.version, asset, said, self.options.variants, languages=self.options.languages
-            )
+            yield from drafts(self, asset, said)
 
 
 def _chosen(asset_id: str, questions: Sequence[Said], most: int) -> list[Said]:

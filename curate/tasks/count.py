@@ -58,14 +58,7 @@ class Count:
         """Counts by kind, then totals."""
         marked = _marked(subject, self.vocabulary)
         for counted in (*marked, *_stated(subject)):
-            yield from drafts(
-                self.name,
-                self.version,
-                subject.asset,
-                _of_kind(subject.asset, counted),
-                self.options.variants,
-                languages=self.options.languages,
-            )
+            yield from drafts(self, subject.asset, _of_kind(subject.asset, counted))
         sets: dict[str, list[Counted]] = {}
         for counted in marked:
             sets.setdefault(counted.label_set, []).append(counted)
@@ -75,14 +68,7 @@ class Count:
             known = {counted.concept for counted in kinds}
             if named <= known and 2 <= len(kinds) <= self.options.max_kinds and total > 1:
                 said = _in_total(subject.asset, label_set, kinds, total)
-                yield from drafts(
-                    self.name,
-                    self.version,
-                    subject.asset,
-                    said,
-                    self.options.variants,
-                    languages=self.options.languages,
-                )
+                yield from drafts(self, subject.asset, said)
 
 
 def _marked(subject: Subject, vocabulary: Vocabulary) -> list[Counted]:

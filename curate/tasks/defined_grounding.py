@@ -89,7 +89,7 @@ class DefinedGrounding:
             located = None if definition is None else self._grounding.locate(subject.asset, group)
             if definition is not None and located is not None:
                 said = _defined(group, located, definition)
-                yield from drafts(self.name, self.version, subject.asset, said, self.options.variants)
+                yield from drafts(self, subject.asset, said)
 
 
 def _defined(group: Objects, located: Said, definition: str) -> Said:

@@ -166,7 +166,7 @@ class Descriptors:
             asked = [*shown, *absent[: len(shown) + self.options.surplus_no]]
             said += itertools.chain.from_iterable(self._said(asset, finding, _question) for finding in asked)
         for one in said:
-            yield from drafts(self.name, self.version, asset, one, self.options.variants)
+            yield from drafts(self, asset, one)
 
     def _said(self, asset: Asset, finding: Finding, make: "_Make") -> Iterator[Said]:
         known = descriptor_of(finding.concept, asset)

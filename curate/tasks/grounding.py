@@ -55,18 +55,9 @@ class Grounding:
         for group in marked:
             said = self.locate(subject.asset, group)
             if said is not None:
-                yield from drafts(
-                    self.name,
-                    self.version,
-                    subject.asset,
-                    said,
-                    self.options.variants,
-                    languages=self.options.languages,
-                )
+                yield from drafts(self, subject.asset, said)
         for said in self._identify(subject.asset, marked):
-            yield from drafts(
-                self.name, self.version, subject.asset, said, self.options.variants, languages=self.options.languages
-            )
+            yield from drafts(self, subject.asset, said)
 
     def locate(self, asset: Asset, group: Objects) -> Said | None:
         """The question for the boxes of a concept; None where nothing of it can be asked for."""

@@ -68,7 +68,7 @@ class LabelCaption:
             },
             chinese=partial(caption_in_chinese, asset, present, uncertain, absent, grades),
         )
-        yield from drafts(self.name, self.version, asset, said, self.options.variants, languages=self.options.languages)
+        yield from drafts(self, asset, said)
 
     def _sentences(
         self,

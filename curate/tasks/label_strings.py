@@ -47,13 +47,7 @@ class LabelStrings:
         for finding in findings(subject):
             name = bare(finding)
             if finding.state is State.PRESENT and f" {name.lower()} " not in f" {given.lower()} ":
-                yield from drafts(
-                    self.name,
-                    self.version,
-                    asset,
-                    _said(asset, finding, f"{given} {name}".strip()),
-                    self.options.variants,
-                )
+                yield from drafts(self, asset, _said(asset, finding, f"{given} {name}".strip()))
 
 
 def _attributes(asset: Asset) -> str:

@@ -77,7 +77,7 @@ class Measurement:
         if asset.form not in (Form.VOLUME, Form.SLICE, Form.IMAGE):
             return
         for said in (*self._values(subject), *self._relations(subject), *self._parts(subject)):
-            yield from drafts(self.name, self.version, asset, said, self.options.variants)
+            yield from drafts(self, asset, said)
 
     def _marked(self, subject: Subject) -> list[Marked]:
         found = marked_in(subject, self.options.label_sets)

@@ -109,14 +109,7 @@ class MultipleChoice:
         for question in (*self._labelled(subject), *self._boxed(subject), *self._graded(subject)):
             said = self._said(subject.asset, question)
             if said is not None:
-                yield from drafts(
-                    self.name,
-                    self.version,
-                    subject.asset,
-                    said,
-                    self.options.variants,
-                    languages=self.options.languages,
-                )
+                yield from drafts(self, subject.asset, said)
 
     def _labelled(self, subject: Subject) -> Iterator[_Question]:
         known = [*findings(subject), *silent_absences(subject, self.vocabulary)]

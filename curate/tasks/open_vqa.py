@@ -54,9 +54,7 @@ class OpenVqa:
         attributes = sorted(_attributes(asset), key=lambda said: hash_of(asset.asset_id, said.aspect, "asked"))
         chosen = attributes[: self.options.max_attributes]
         for said in (*self._classes(subject), *self._findings(subject), *_grades(subject), *chosen):
-            yield from drafts(
-                self.name, self.version, subject.asset, said, self.options.variants, languages=self.options.languages
-            )
+            yield from drafts(self, subject.asset, said)
 
     def _classes(self, subject: Subject) -> Iterator[Said]:
         known = [f for f in findings(subject) if f.kind is Kind.CLASS]

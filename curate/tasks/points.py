@@ -42,14 +42,7 @@ class Points:
         for group in objects(subject, _KINDS):
             said = self._point(subject, group)
             if said is not None:
-                yield from drafts(
-                    self.name,
-                    self.version,
-                    subject.asset,
-                    said,
-                    self.options.variants,
-                    languages=self.options.languages,
-                )
+                yield from drafts(self, subject.asset, said)
 
     def _point(self, subject: Subject, group: Objects) -> Said | None:
         asset = subject.asset

@@ -132,11 +132,11 @@ class Referring:
         groups = [group for group in marked if _is_clear(group, marked)]
         for exchange in ("refer", "describe"):
             for said in self._singled_out(asset, groups, exchange):
-                yield from drafts(self.name, self.version, asset, said, self.options.variants)
+                yield from drafts(self, asset, said)
         for group in groups if self.options.prompts else ():
             prompts = self._prompts(asset, group)
             if prompts is not None:
-                yield from drafts(self.name, self.version, asset, prompts, self.options.variants)
+                yield from drafts(self, asset, prompts)
 
     def _singled_out(self, asset: Asset, groups: Sequence[Objects], exchange: str) -> Iterator[Said]:
         """Of all objects that an expression singles out some, and for each one of its expressions, by hash."""

@@ -18,7 +18,6 @@ from curate.tasks.places import VOLUME
 
 __all__ = [
     "EXTREMES",
-    "SIDES",
     "Shown",
     "beats",
     "has_shape",
@@ -53,7 +52,6 @@ _ROUND: Final = (0.70, 0.86)
 _COMPACT: Final = 0.6
 """Share of its box from which an object is no slanted rod."""
 
-SIDES: Final = ("left", "right", "top", "bottom")
 EXTREMES: Final = ("largest", "smallest", "leftmost", "rightmost", "topmost", "lowest")
 
 

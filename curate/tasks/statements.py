@@ -20,21 +20,33 @@ __all__ = ["a_thing", "bare", "grade_value", "is_structure", "number_text", "rea
 _SIDES = frozenset(side.value for side in Laterality)
 
 
+def _name(finding: Finding) -> str:
+    """The finding as its concept calls it, without its side."""
+    if finding.kind in GEOMETRY:
+        return thing_name(finding.concept) if finding.thing else region_name(finding.concept)
+    return phrase(finding.concept)
+
+
 def bare(finding: Finding) -> str:
     """The finding without an article: `left pleural effusion`."""
-    name = phrase(finding.concept)
-    if finding.kind in GEOMETRY:
-        name = thing_name(finding.concept) if finding.thing else region_name(finding.concept)
+    name = _name(finding)
     if finding.side in _SIDES and _SIDES.isdisjoint(name.split(" ")):
         return f"{finding.side} {name}"
     return name
 
 
 def a_thing(finding: Finding) -> str:
-    """The finding as one would report it: `a nodule`, `pneumonia`, `an erythrocyte`, `the left lung`."""
+    """The finding as one would report it: `a nodule`, `pneumonia`, `the left lung`, `both lungs`."""
+    text = bare(finding)
     if is_structure(finding):
-        return f"the {bare(finding)}"
-    return indefinite(bare(finding), thing=finding.thing)
+        return f"the {text}"
+    reported = indefinite(text, thing=finding.thing)
+    if text.startswith("bilateral "):
+        several = plural(_name(finding))
+        if is_unique(several):
+            return f"both {several}"
+        return text if reported == text else plural(text)
+    return reported
 
 
 def things(finding: Finding) -> str:

@@ -80,9 +80,7 @@ class Temporal:
                 unchanged, key=lambda said: hash_of(pair[0].asset_id, pair[1].asset_id, said.aspect, "same")
             )
             for said in (*changed, *ranked[:most]):
-                yield from drafts(
-                    self.name, self.version, pair, said, self.options.variants, languages=self.options.languages
-                )
+                yield from drafts(self, pair, said)
 
     def _findings(self, before: Subject, after: Subject) -> Iterator[tuple[Finding, Finding]]:
         """Findings whose state is known of both, in the order of the first."""

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 import yaml
@@ -22,7 +22,7 @@ import yaml
 from curate.dicom_names import table_text
 from curate.rows import Annotation, Asset, Brief, Draft, Message
 from curate.schema import Origin, Reason, Refusal, Verdict, identity
-from curate.tasks.base import ENGLISH, Language
+from curate.tasks.base import ENGLISH, Language, SpokenOptions, TaskOptions
 from curate.tasks.chinese import NoTermError, called_in_chinese
 from curate.tasks.english import capitalised
 from curate.tasks.picture import called
@@ -134,27 +134,31 @@ class Said:
     chinese: Callable[[], Mapping[str, str]] | None = None
 
 
-def drafts(
-    task: str,
-    version: int,
-    about: Asset | Sequence[Asset],
-    said: Said,
-    variants: int,
-    *,
-    languages: Sequence[Language] = (ENGLISH,),
-) -> Iterator[Draft | Refusal]:
+class Drafting(Protocol):
+    """What of a task its drafts rest on."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def options(self) -> TaskOptions:
+        """`variants`, and the `languages` of one that speaks several."""
+        ...
+
+
+def drafts(task: Drafting, about: Asset | Sequence[Asset], said: Said) -> Iterator[Draft | Refusal]:
     """The differently worded drafts of one question about an asset, or about several in order.
 
     At most `variants` in each language; one `Refusal` instead where a name is missing in it.
     """
     assets = [about] if isinstance(about, Asset) else list(about)
-    for language in languages:
+    for language in task.options.languages if isinstance(task.options, SpokenOptions) else (ENGLISH,):
         try:
             words = said.words if language == ENGLISH else _in_chinese(said)
         except NoTermError as missing:
             yield Refusal(Reason.NO_TERM, f"no {language} name is reviewed for {missing}", Verdict.FILTERED)
         else:
-            yield from _worded(task, version, assets, said, variants, language=language, words=words)
+            yield from _worded(task, assets, said, language=language, words=words)
 
 
 def _in_chinese(said: Said) -> Mapping[str, str]:
@@ -164,11 +168,9 @@ def _in_chinese(said: Said) -> Mapping[str, str]:
 
 
 def _worded(
-    task: str,
-    version: int,
+    task: Drafting,
     assets: Sequence[Asset],
     said: Said,
-    variants: int,
     *,
     language: Language,
     words: Mapping[str, str],
@@ -176,8 +178,8 @@ def _worded(
     asset_ids = [asset.asset_id for asset in assets]
     annotation_ids = sorted(annotation.annotation_id for annotation in said.annotations)
     english = language == ENGLISH
-    key = (f"{task}:{said.aspect}", ",".join(asset_ids), ",".join(annotation_ids))
-    exchange = load(task, language)[said.exchange]
+    key = (f"{task.name}:{said.aspect}", ",".join(asset_ids), ",".join(annotation_ids))
+    exchange = load(task.name, language)[said.exchange]
     n_ask, n_tell = len(exchange.ask), len(exchange.tell)
     start = hash_of(*key, "wording")
     step = stride(n_ask * n_tell)
@@ -186,16 +188,16 @@ def _worded(
     fill = filled if english else filled_in_chinese
     open_ = _brief(exchange, said, thing) if english else _brief_in_chinese(exchange, said, thing, words)
     brief = msgspec.json.encode(open_, order="deterministic").decode()
-    for variant in range(min(variants, n_ask * n_tell)):
+    for variant in range(min(task.options.variants, n_ask * n_tell)):
         ask, tell = divmod((start + variant * step) % (n_ask * n_tell), n_tell)
         yield Draft(
             draft_id=identity(*key, variant) if english else identity(*key, variant, language),
             source=assets[0].source,
             asset_ids=asset_ids,
             annotation_ids=annotation_ids,
-            task=task,
+            task=task.name,
             variant=variant,
-            wording=f"{task}@{version}/{'' if english else language + '/'}{said.exchange}/{ask}.{tell}",
+            wording=f"{task.name}@{task.version}/{'' if english else language + '/'}{said.exchange}/{ask}.{tell}",
             language=language,
             origin=Origin.TEMPLATE,
             messages=[

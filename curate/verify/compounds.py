@@ -101,7 +101,6 @@ _JOINING: Final = frozenset(
 """Words that only join the parts of a name."""
 _PRONOUNS: Final = frozenset({"it", "they", "them", "its", "their"})
 """Words that stand for the place that was spoken of last."""
-_LISTING: Final = frozenset({"and", "or", "nor", ",", "but", "not", "the", "neither", "rather", "than", "either"})
 
 
 class _Item(msgspec.Struct, frozen=True):

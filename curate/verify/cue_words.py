@@ -9,15 +9,12 @@ import msgspec
 from curate.verify.lexicon import read_yaml
 from curate.verify.text import STOP, Token, tokenise
 
-__all__ = ["POLARITY", "Cues", "Spans", "cues", "find_cues"]
+__all__ = ["POLARITY", "Cues", "cues", "find_cues"]
 
 POLARITY: Final = ("sure", "before", "around", "maybe", "maybe_after", "modal")
 """Kinds of which the longest cue at a place speaks alone: `cannot be excluded` denies nothing."""
 _ADVERB: Final = "~"
 _ADVERBS: Final = frozenset({"yet", "also", "quite", "so", "very", "more", "even", "at", "all"})
-
-Spans = Mapping[str, Sequence[tuple[int, int]]]
-"""Kind of cue: where such stand, as first token and the token after the last."""
 
 
 class Cues(msgspec.Struct, frozen=True):

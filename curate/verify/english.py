@@ -245,7 +245,7 @@ def _with_turned_names(
         if any(token.low not in ("of", "in", "the", *SIDES) for token in between):
             continue
         head = tuple(token.stem for token in tokens[mention.start : mention.end])
-        for words in {tuple((behind.key(PLACE) or "").split(" ")), (tokens[behind.start].stem,)}:
+        for words in (tuple((behind.key(PLACE) or "").split(" ")), (tokens[behind.start].stem,)):
             names = ((*words, *head), (*head[:-1], *words, head[-1]))
             every = (index.meaning_of(name) for index in (*reversed(indexes), general_index()) for name in names)
             meaning = next((m for m in every if m is not None and m.kind == CONCEPT), None)

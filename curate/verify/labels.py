@@ -58,7 +58,7 @@ class Labels(ReadingRule):
     """Nothing invented, nothing left out."""
 
     name: ClassVar[str] = "labels"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to renderings, not to what a person wrote."""

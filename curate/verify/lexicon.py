@@ -54,6 +54,7 @@ PLACE: Final = "place"
 QUANTITY: Final = "quantity"
 
 _SIDES: Final = frozenset({"left", "right", "both", "either"})
+_NO: Final = "no"
 _CASED_LENGTH: Final = 3
 """A term in capitals of up to so many letters is matched in capitals only: `US`, `HE`, `PA` are words otherwise."""
 
@@ -144,10 +145,9 @@ def place_terms(name: str) -> tuple[str, ...]:
 
 
 _ADJECTIVES: Final = (
-    ("osis", "otic"), ("esis", "etic"), ("asis", "atic"), ("trophy", "trophied"), ("trophy", "trophic"), ("ation",
-    "ated"), ("ema", "ematous"),
-    ("oma", "omatous"), ("ure", "ured"), ("ement", "ed"), ("ment", "ed"), ("ening", "ened"), ("owing", "owed"),
-    ("emia", "emic"), ("plasia", "plastic"),
+    ("osis", "otic"), ("esis", "etic"), ("asis", "atic"), ("trophy", "trophied"), ("trophy", "trophic"),
+    ("ation", "ated"), ("ema", "ematous"), ("oma", "omatous"), ("ure", "ured"), ("ement", "ed"), ("ment", "ed"),
+    ("ening", "ened"), ("owing", "owed"), ("emia", "emic"), ("plasia", "plastic"),
     ("itis", "itic"), ("cy", "t"), ("sion", "sed"), ("ction", "cted"), ("ation", "ating"), ("y", "ied"),
 )  # fmt: skip
 """Endings of nouns for findings, and of the words that say the same of an organ: `stenosis`, `stenotic`."""
@@ -307,12 +307,9 @@ class Index:
         for place, word in enumerate(words):
             for parts, cased, meaning in terms.get(word, ()):
                 end = place + len(parts)
-                if words[place:end] == parts and not (cased and not _in_capitals(tokens[place].raw)):
+                raw = tokens[place].raw
+                if words[place:end] == parts and (not cased or raw.isupper() or is_acronym(raw)):
                     yield place, end, meaning
-
-
-def _in_capitals(word: str) -> bool:
-    return word.isupper() or is_acronym(word)
 
 
 @functools.cache
@@ -368,16 +365,22 @@ def mentions(tokens: Sequence[Token], indexes: Sequence[Index]) -> tuple[Mention
         for start, end, meaning in spans:
             known = candidates.get((start, end), (rank, []))[1]
             candidates[start, end] = (rank, known if meaning in known else [meaning, *known])
-    if not candidates:
-        return ()
+    own = {key for index in indexes for key in index.names}
     taken: set[int] = set()
     found = []
     for (start, end), (_, meanings) in sorted(candidates.items(), key=_preference):
+        if words[start] == _NO and own.isdisjoint(m.key for m in meanings) and own & _denial(candidates, (start, end)):
+            continue  # a finding of the source is denied, and `no glaucoma` is no class of it
         if taken.isdisjoint(range(start, end)):
             taken.update(range(start, end))
             split = len(kept) < len(tokens) and (start, end) not in whole
             found.append(Mention(start, end, tuple(meanings), split=split))
     return tuple(sorted(found, key=lambda mention: mention.start))
+
+
+def _denial(candidates: Mapping[tuple[int, int], tuple[int, list[Meaning]]], span: tuple[int, int]) -> frozenset[str]:
+    """What a term that begins with `no` denies: glaucoma, of `no glaucoma`."""
+    return frozenset(meaning.key for meaning in candidates.get((span[0] + 1, span[1]), (0, []))[1])
 
 
 def _across_sides(

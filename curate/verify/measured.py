@@ -6,6 +6,7 @@ measure, unless the recipe says that it has (`cut_off` in the constraints).
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -49,6 +50,8 @@ _ELSE: Final = frozenset(
 _BOUNDS: Final = frozenset(
     {"least", "most", "over", "under", "more", "less", "than", "up", "exceeds", "exceeding", "below", "above", "within"}
 )
+_OF_CLASS: Final = re.compile(r"^(?:region|object) of class ")
+"""Before a label that is no name of a thing by itself: `region of class vertebra L1`."""
 _NO_WORDS: Final[frozenset[str]] = frozenset()
 _VOLUME: Final = frozenset({"volume", "volumes"})
 _WITH: Final = {
@@ -254,7 +257,7 @@ def _volumes(reading: Reading) -> tuple[float, float] | None:
 def _is_larger(reading: Reading, option: str) -> bool | None:
     volumes = _volumes(reading)
     keys = _concepts(reading)
-    key = concept_key(option)
+    key = concept_key(_OF_CLASS.sub("", option))
     sides = reading.asked.get("sides") or (None, None)
     names = [key if side is None else concept_key(f"{side} {key}") for key, side in zip(keys, sides, strict=True)]
     if volumes is None or volumes[0] == volumes[1] or key not in names or names[0] == names[1]:

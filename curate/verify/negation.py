@@ -50,7 +50,7 @@ class Negation(ReadingRule):
     """Polarity agrees with the annotations."""
 
     name: ClassVar[str] = "negation"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies where the text makes a claim about a concept or answers yes or no."""

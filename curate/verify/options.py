@@ -56,7 +56,7 @@ class Options(ReadingRule):
     """One option is true, none of the others may be, and the answer is that option, by letter and text."""
 
     name: ClassVar[str] = "options"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to questions that offer options."""

@@ -40,6 +40,7 @@ _WITHIN: Final = frozenset(
     }
 )
 _QUESTION_WORDS: Final = frozenset({"whether", "if", "raise", "query", "queried", "questioned"})
+_THINGS: Final = frozenset({"object", "region"})
 _ASKING: Final = frozenset({"anything", "something", "what", "what's", "is", "all"})
 """Before `wrong`, these ask what is abnormal."""
 _SURE: Final = frozenset({"definite", "certain", "clear", "evident", "obvious", "established", "confirmed", "proven"})
@@ -133,7 +134,11 @@ def _read_claims(
 
 
 def _zero(tokens: Sequence[Token], mention: Mention) -> bool:
-    return mention.start > 0 and tokens[mention.start - 1].raw == "0"
+    """True behind a zero, also where the label is told as a class: `0 nodules`, `0 objects of class 4`."""
+    start = mention.start - (tokens[max(mention.start - 1, 0)].low == "class")
+    if start > 1 and tokens[start - 1].low == "of" and tokens[start - 2].stem in _THINGS:
+        start -= 2
+    return start > 0 and tokens[start - 1].raw == "0"
 
 
 def _image(mention: Mention, spans: Mapping[str, Sequence[tuple[int, int]]], clauses: Clauses) -> int | None:

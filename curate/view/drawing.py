@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from curate.geometry import decode_mask
 from curate.rows import Annotation, Rle
+from curate.run_lengths import decode_mask
 from curate.view.shown import Drawing, Layer, Shape
 
 __all__ = ["COLOURS", "colours_of", "drawing_of", "slice_of"]

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from curate.build import Progress, build_corpus, load, run_of
+from curate.build import Progress, build_corpus
 from curate.corpus import Corpus, project_key
 from curate.errors import UsageError
 from curate.execute import Executing
 from curate.language.base import CompleterError
 from curate.ledger import Line, Rewriting, ledger_of, rewriting_of
+from curate.plan import load, run_of
 from curate.schema import DRAFTS, INVENTORY, REJECTS
 from curate.store.answers import answers_folder
 from curate.store.parquet import iter_tables

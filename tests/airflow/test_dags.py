@@ -12,8 +12,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from curate.build import load
 from curate.cli import cli
+from curate.plan import load
 from tests.airflow.conftest import Airflow
 from tests.conftest import ROOT
 from tests.crash.small import World, small_world, tree

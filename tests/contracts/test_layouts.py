@@ -15,6 +15,7 @@ from curate.layouts.base import Layout
 from curate.layouts.coco import Coco
 from curate.layouts.folders import Folders
 from curate.layouts.headers import Headers
+from curate.layouts.labelme import Labelme
 from curate.layouts.masks import Masks
 from curate.layouts.points import Points
 from curate.layouts.qa import Qa
@@ -92,6 +93,27 @@ class TestCoco(LayoutContract):
             "valid/b.png": IMAGE,
             "train/labels.json": document("a.png"),
             "valid/labels.json": document("b.png"),
+        }
+
+
+class TestLabelme(LayoutContract):
+    @pytest.fixture
+    def layout(self) -> type[Layout]:
+        return Labelme
+
+    @pytest.fixture
+    def card(self) -> str:
+        return HEAD % ("img/*.png", "{layout: labelme, files: json/*.json}")
+
+    @pytest.fixture
+    def files(self) -> Mapping[str, bytes]:
+        box = b'{"label": "cell", "points": [[1, 2], [4, 5]], "shape_type": "rectangle"}'
+        line = b'{"label": "cell", "points": [[1, 2], [4, 5]], "shape_type": "line"}'
+        return {
+            "img/a.png": IMAGE,
+            "img/b.png": IMAGE,
+            "json/a.json": b'{"shapes": [' + box + b", " + box + b'], "imagePath": "../img/a.png"}',
+            "json/b.json": b'{"shapes": [' + box + b", " + line + b'], "imagePath": "b.png"}',
         }
 
 
@@ -290,6 +312,7 @@ def test_every_built_in_layout_is_held_to_the_contract() -> None:
     held = {
         TestVoc,
         TestCoco,
+        TestLabelme,
         TestYolo,
         TestPoints,
         TestMasks,

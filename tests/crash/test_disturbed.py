@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.crash.small import KILLS, World, curate, run_apart, small_world, tree
+from tests.crash.small import KILLS, World, curate, run_apart, tree
 from tests.crash.test_kills import assert_whole
 
 ROUNDS = 6 * KILLS
@@ -33,19 +33,6 @@ def failing(name, step):
 os.fsync = failing("fsync", os.fsync)
 Path.rename = failing("rename", Path.rename)
 """
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The small source."""
-    return small_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def calm(world: World) -> dict[str, str]:
-    """The tree of a build that nobody disturbed."""
-    assert world.build("calm").code == 0
-    return tree(world.out("calm"))
 
 
 def test_a_disk_with_errors_now_and_then_never_harms_what_is_committed(

@@ -12,26 +12,13 @@ import pytest
 
 from curate.store.part import Sidecars
 from tests.conftest import ROOT
-from tests.crash.small import KILLS, World, command, curate, small_world, tree
+from tests.crash.small import KILLS, World, command, curate, tree
 
 pytestmark = pytest.mark.crash
 
 ROUNDS = 16 * KILLS
 LONGEST_S = 3.0
 """Somewhat longer than an undisturbed build takes on an idle machine."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The small source."""
-    return small_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def calm(world: World) -> dict[str, str]:
-    """The tree of a build that nobody disturbed."""
-    assert world.build("calm").code == 0
-    return tree(world.out("calm"))
 
 
 class Build:

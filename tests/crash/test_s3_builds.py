@@ -31,19 +31,6 @@ def store() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The small source."""
-    return small_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def calm(world: World) -> dict[str, str]:
-    """The tree of an undisturbed build on a disk."""
-    assert world.build("calm").code == 0
-    return tree(world.out("calm"))
-
-
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))

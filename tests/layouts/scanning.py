@@ -7,7 +7,8 @@ from typing import Any
 
 from curate.card import parse_card
 from curate.layouts.base import Context, Layout, LayoutOptions, RawAnnotation, Record, Refused
-from curate.layouts.tree import ImageIndex, Reader, Tree
+from curate.layouts.image_index import ImageIndex
+from curate.layouts.tree import Reader, Tree
 from curate.schema import Unit
 
 CARD = {

@@ -32,7 +32,7 @@ def test_the_cards_that_ship_fit_their_layouts(path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"layout": "vok", "files": "a"}, "there is no layout 'vok'; known: coco, dicom_seg, folders"),
+        ({"layout": "vok", "files": "a"}, "no layout is called 'vok'; known layouts: coco, dicom_seg, folders"),
         ({"layout": "voc"}, "needs `files`"),
         ({"layout": "folders", "files": "*.txt"}, "leave out `files`"),
         ({"layout": "folders", "patern": "x"}, "did you mean `pattern`"),
@@ -79,7 +79,7 @@ def test_plug_ins_are_layouts_and_must_not_share_a_name(monkeypatch: pytest.Monk
             EntryPoint("twice", "other:Layout", layouts.GROUP),
         ]
     )
-    monkeypatch.setattr(layouts, "entry_points", installed.select)
+    monkeypatch.setattr("curate.plugins.entry_points", installed.select)
     assert "mine" in layouts.layout_names()
     layouts.check_card(card(layout="mine"))
     with pytest.raises(CardError, match="does not import"):

@@ -15,9 +15,10 @@ from PIL import Image
 from curate import layouts
 from curate.card import Card, load_card, parse_card
 from curate.layouts.base import Context, Record
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.sniff import Sniffed, sniff
 from curate.layouts.sniff_files import globs_of
-from curate.layouts.tree import Entry, ImageIndex, Reader, Tree
+from curate.layouts.tree import Entry, Reader, Tree
 from tests.conftest import ROOT
 
 SOURCES = (
@@ -167,7 +168,7 @@ def test_yolo_without_names_gets_none_invented(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     write(tmp_path / "a.txt", "3 0.5 0.5 0.25 0.25\n")
     _, found = drafted(tmp_path)
-    assert only_set(found)["names"] == {"3": "class 3"}
+    assert only_set(found)["names"] == {"3": "type 3"}
     assert told(found, "yolo", "names stand in no file")
 
 
@@ -274,6 +275,32 @@ def test_questions_about_images_that_are_not_here_name_their_files(test_data: Ca
     labels = only_set(found)
     assert (labels["layout"], labels["image"], labels["language"]) == ("qa", "img_name", "q_lang")
     assert told(found, "no image", "img_name")
+
+
+def test_a_column_of_sentences_names_no_classes(tmp_path: Path) -> None:
+    rows = [f"{n}.png,{text}\n" for n, text in enumerate(["The lungs are clear.", "No effusion; heart is normal."] * 4)]
+    for number in range(len(rows)):
+        picture(tmp_path / f"images/{number}.png")
+    write(tmp_path / "reports.csv", "image,findings\n" + "".join(rows))
+    assert told(drafted(tmp_path)[1], "findings", "holds sentences", "kind: report")
+
+
+def test_a_column_of_ones_and_zeros_is_told_with_the_states_that_it_may_have(tmp_path: Path) -> None:
+    for number in range(4):
+        picture(tmp_path / f"images/{number}.png")
+    write(tmp_path / "train.csv", "image,Glaucoma,AMD\n" + "".join(f"{n}.png,{n % 2},{n // 2}\n" for n in range(4)))
+    assert told(drafted(tmp_path)[1], "Glaucoma, AMD", '{kind: multilabel, states: {"1": present, "0": absent}}')
+
+
+def test_labelme_files_are_told_by_their_shapes(tmp_path: Path) -> None:
+    shapes = [{"label": "mole", "points": [[1, 1], [4, 1], [4, 4]], "shape_type": "polygon"}]
+    for number in range(3):
+        picture(tmp_path / f"{number}.jpg")
+        write(tmp_path / f"{number}.json", json.dumps({"shapes": shapes, "imagePath": f"{number}.jpg"}))
+    card, found = drafted(tmp_path)
+    assert only_set(found) == {"layout": "labelme", "files": ["*.json"]}
+    assert told(found, "labelme", "'mole'")
+    assert len(said(tmp_path, card)) == 3
 
 
 def test_folders_of_dicom_series_are_no_classes(test_data: Callable[[str], Path]) -> None:

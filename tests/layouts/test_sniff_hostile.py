@@ -305,7 +305,7 @@ def test_yolo_names_that_name_nothing_are_not_pointed_to(tmp_path: Path) -> None
     write(root / "a.txt", "0 0.5 0.5 0.25 0.25\n")
     write(root / "data.yaml", "train: ../train\n")
     card, _ = modest(root, tmp_path)
-    assert card.labels[0].options["names"] == {"0": "class 0"}
+    assert card.labels[0].options["names"] == {"0": "type 0"}
 
 
 def test_a_folder_above_all_that_sounds_like_masks_makes_no_masks(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_a_large_folder_takes_seconds_and_says_what_was_not_tried(tmp_path: Path
     for number in range(6000):
         (root / "img" / f"{number}.png").touch()
         (root / "txt" / f"{number}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-        (root / "json" / f"{number}.json").write_text(json.dumps({"shapes": [], "imagePath": f"{number}.png"}))
+        (root / "json" / f"{number}.json").write_text(json.dumps({"marks": [], "picture": f"{number}.png"}))
     began = time.monotonic()
     card, unsure = modest(root, tmp_path)
     assert time.monotonic() - began < 60

@@ -1,8 +1,9 @@
 """Items of several files: the slices of a series are one image, and so are a header and the data beside it."""
 
 from curate.images.dicom import Header
+from curate.layouts.image_index import ImageIndex
 from curate.layouts.stacks import merged, paired, series_of, uid_name
-from curate.layouts.tree import Entry, ImageIndex
+from curate.layouts.tree import Entry
 from curate.schema import Reason, Refusal
 
 

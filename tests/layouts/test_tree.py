@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import DataError
-from curate.layouts.tree import ArchiveError, Entry, ImageIndex, Reader, Tree
+from curate.layouts.image_index import ImageIndex
+from curate.layouts.tree import ArchiveError, Entry, Reader, Tree
 from curate.schema import Reason, Refusal
 
 

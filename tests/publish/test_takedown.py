@@ -18,22 +18,8 @@ from curate.publish.takedown import (
     withdrawn,
 )
 from curate.schema import identity
-from tests.crash.small import World, curate, draw, small_world
-from tests.publish.worlds import age, copy_of, edited, files_at, published, rebuilt
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The small source, built; not to be changed."""
-    world = small_world(tmp_path_factory.mktemp("world"))
-    assert world.build().code == 0
-    return world
-
-
-@pytest.fixture
-def world(built: World, tmp_path: Path) -> World:
-    """A copy of it."""
-    return copy_of(built, tmp_path / "world")
+from tests.crash.small import World, curate, draw
+from tests.publish.worlds import age, edited, files_at, published, rebuilt
 
 
 def asked(out: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from curate.build import load
 from curate.corpus import project_key
 from curate.errors import CardError, DataError
+from curate.plan import load
 from curate.schema import INVENTORY
 from curate.stages import stage_named
 from curate.stages.base import Run

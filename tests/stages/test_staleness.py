@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from curate.build import load
 from curate.corpus import project_key
+from curate.plan import load
 from curate.schema import Reason
 from curate.stages import stage_named
 from curate.stages.base import Run

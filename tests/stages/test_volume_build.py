@@ -16,7 +16,7 @@ from curate.check import check
 from curate.errors import CurateError
 from curate.execute import Executing
 from curate.geometry_3d import Grid, flat
-from curate.stages.media.volume import evenly_spread, picture_of_plane, slice_affine
+from curate.stages.volume_planes import evenly_spread, picture_of_plane, slice_affine
 from curate.store.volumes import attributes_of, open_volume
 
 nibabel = pytest.importorskip("nibabel")

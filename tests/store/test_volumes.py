@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curate.errors import StoreError
-from curate.store import volumes
+from curate.store import shards
 from curate.store.trees import digest_of_tree, files_of
 from curate.store.volumes import attributes_of, open_volume, write_volume
 
@@ -72,12 +72,12 @@ def test_a_digest_is_of_shape_and_values_whatever_the_pieces_and_the_type(tmp_pa
 
 
 def test_a_volume_of_several_shards_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(volumes, "SHARD_BYTES", 3 * 7 * 9 * 2)
-    for axes, shards in (("zyx", 2), ("tzyx", 6)):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 3 * 7 * 9 * 2)
+    for axes, several in (("zyx", 2), ("tzyx", 6)):
         array = sample(SHAPES[axes])
         write(tmp_path / axes, array, axes)
         assert np.array_equal(open_volume(tmp_path / axes)[...], array)
-        assert sum("/c/" in name for name, _ in files_of(tmp_path / axes)) == shards
+        assert sum("/c/" in name for name, _ in files_of(tmp_path / axes)) == several
     array = sample((7, 1, 7, 9))
     write(tmp_path / "times", array, "tzyx")
     assert open_volume(tmp_path / "times").shards == (3, 1, 7, 9)
@@ -132,7 +132,7 @@ def test_an_empty_plane_is_written_too(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
-    monkeypatch.setattr(volumes, "SHARD_BYTES", 2 * 7 * 9 * 2)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 2 * 7 * 9 * 2)
     array = sample((5, 7, 9))
     write(tmp_path / "v", array, "zyx", scale=(1.0, 2.0, 3.0))
     return tmp_path / "v", array

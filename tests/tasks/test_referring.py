@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from curate import geometry
+from curate import run_lengths
 from curate.rows import Annotation, Draft, Subject
 from curate.schema import Form, Kind
 from curate.tasks.base import Task, Vocabulary
@@ -58,10 +58,10 @@ def traced(*masks: np.ndarray[Any, Any]) -> Subject:
     shown = s.asset("traced", modality="light microscopy", labelled_by=["cells"])
     cells = []
     for number, mask in enumerate(masks):
-        rle = geometry.encode_mask(mask)
-        box = geometry.mask_box(rle)
+        rle = run_lengths.encode_mask(mask)
+        box = run_lengths.mask_box(rle)
         assert box is not None
-        area = float(geometry.mask_area(rle))
+        area = float(run_lengths.mask_area(rle))
         cells.append(
             s.says(shown, Kind.MASK, "erythrocyte", "cells", number, box=list(box), mask=rle, area_px=area,
                    exhaustive=True)
@@ -249,8 +249,8 @@ def test_real_nuclei_are_singled_out_by_what_their_masks_say(test_data: Callable
         shown = s.asset(image.name, labelled_by=["cells"], width=width, height=height)
         cells: list[Annotation] = []
         for number, mask in enumerate(masks):
-            rle = geometry.encode_mask(mask)
-            box = geometry.mask_box(rle)
+            rle = run_lengths.encode_mask(mask)
+            box = run_lengths.mask_box(rle)
             assert box is not None
             cells.append(
                 s.says(shown, Kind.MASK, "nucleus", "nuclei", number, box=list(box), area_px=float(mask.sum()),

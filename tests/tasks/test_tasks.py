@@ -84,6 +84,21 @@ def test_an_exclusive_set_without_its_label_says_nothing_by_silence() -> None:
     assert s.drafts_of(Subject(shown, (label,)), ("closed_vqa",)) == []
 
 
+@pytest.mark.parametrize(
+    ("concept", "told"),
+    [("lung", "both lungs"), ("Pleural Effusion", "bilateral pleural effusions"), ("Edema", "bilateral edema")],
+)
+def test_what_is_on_both_sides_is_told_as_one_would(concept: str, told: str) -> None:
+    shown = s.asset("both", modality="CT", anatomy="chest", labelled_by=["findings"])
+    said = tuple(
+        s.says(shown, Kind.MULTILABEL, concept, "findings", number, state=State.PRESENT, side=side)
+        for number, side in enumerate(("left", "right"))
+    )
+    text = _texts(s.drafts_of(Subject(shown, said), ("label_caption", "closed_vqa"), variants=4)).lower()
+    assert told in text
+    assert "a bilateral" not in text
+
+
 def test_what_is_uncertain_is_hedged_and_not_asked_closed() -> None:
     subject = s.chest("maybe", World.COMPLETE, Pneumonia="uncertain")
     assert all("pneumonia" not in q.lower() for q, _ in _exchanges(s.drafts_of(subject, ("closed_vqa",))))

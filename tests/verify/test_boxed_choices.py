@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from curate.rows import Annotation, Draft, Message, Subject
-from curate.schema import Origin, Reason
+from curate.rows import Annotation, Draft, Subject
+from curate.schema import Reason
 from curate.tasks.multiple_choice import MultipleChoice, MultipleChoiceOptions
 from curate.verify import verify
 from tests.tasks import subjects as s
+from tests.verify.by_hand import reason_of
 
 SMEAR = s.smear("boxed choice", "eel")
 RED, OTHER_RED, WHITE = SMEAR.annotations
@@ -31,16 +32,9 @@ def _reason(
     **asked: Any,
 ) -> Reason | None:
     lines = "\n".join(f"{letter}. {option}" for letter, option in zip("ABCDE", options, strict=False))
-    put = f"<image>\n{question.format(region=region)}\n{lines}"
+    put = f"{question.format(region=region)}\n{lines}"
     asked = {"ask": "choice", "of": "identify", "label_set": "cells", "options": list(options), "letters": True} | asked
-    draft = Draft(
-        draft_id="d", source="hand", asset_ids=[subject.asset.asset_id], annotation_ids=[of.annotation_id],
-        task="multiple_choice", variant=0, wording="by hand", language="en", origin=Origin.LLM,
-        messages=[Message("user", put), Message("assistant", answer)],
-        constraints=msgspec.json.encode(asked).decode(),
-    )  # fmt: skip
-    refusal = verify(draft, (subject.asset,), subject.annotations, s.VOCABULARY).refusal
-    return refusal.reason if refusal else None
+    return reason_of(subject, put, answer, asked, rests_on=(of,), task="multiple_choice")
 
 
 def test_the_class_of_a_box_is_told_by_letter_and_text() -> None:

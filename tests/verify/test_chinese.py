@@ -2,18 +2,17 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from curate.language.packs import SLOT, load_pack
-from curate.rows import Draft, Message, Subject
-from curate.schema import Kind, Origin, Reason, State, World
-from curate.verify import verify
+from curate.rows import Subject
+from curate.schema import Kind, Reason, State, World
 from curate.verify.chinese import closed_answer, traditional, words
 from curate.verify.chinese_lexicon import MEASURE, PLAIN, words_of
 from curate.verify.chinese_text import value_of
 from curate.verify.lexicon import CONCEPT, PLACE, concept_key, place_key, vocabulary_index
 from tests.tasks import subjects as s
+from tests.verify.by_hand import about, reason_of
 
 CHEST = s.chest(
     "chinese",
@@ -28,21 +27,10 @@ CHEST = s.chest(
 SMEAR = s.smear("chinese", "eeeel")
 
 
-def _draft(subject: Subject, question: str, answer: str, **constraints: Any) -> Draft:
-    rests_on = constraints.pop("rests_on", ())
-    own = [a.annotation_id for a in subject.annotations if a.concept in rests_on]
-    return Draft(
-        draft_id="d", source="hand", asset_ids=[subject.asset.asset_id], annotation_ids=own, task="t", variant=0,
-        wording="by hand", language="zh", origin=Origin.LLM,
-        messages=[Message("user", "<image>\n" + question), Message("assistant", answer)],
-        constraints=msgspec.json.encode(constraints).decode(),
-    )  # fmt: skip
-
-
-def _reason(subject: Subject, question: str, answer: str, **constraints: Any) -> Reason | None:
-    draft = _draft(subject, question, answer, **constraints)
-    refusal = verify(draft, (subject.asset,), subject.annotations, s.VOCABULARY).refusal
-    return refusal.reason if refusal else None
+def _reason(
+    subject: Subject, question: str, answer: str, rests_on: tuple[str, ...] = (), **asked: Any
+) -> Reason | None:
+    return reason_of(subject, question, answer, asked, rests_on=about(subject, *rests_on), language="zh")
 
 
 def _caption(answer: str) -> Reason | None:

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
-from curate.rows import Draft, Message, Subject
-from curate.schema import Origin, Reason, State, World
-from curate.verify import verify
+from curate.rows import Subject
+from curate.schema import Reason, State, World
 from curate.verify.chinese import agreement, words
 from curate.verify.chinese_characters import could_be_clinical, is_open_in_chinese
 from curate.verify.lexicon import CONCEPT, concept_key, vocabulary_index
 from tests.tasks import subjects as s
+from tests.verify.by_hand import about, reason_of
 
 CHEST = s.chest(
     "chinese statements",
@@ -27,16 +26,9 @@ CHEST = s.chest(
 FINDINGS = {"findings": s.VOCABULARY["findings"]}
 
 
-def _reason(question: str, answer: str, subject: Subject = CHEST, **constraints: Any) -> Reason | None:
-    asked = msgspec.json.encode(constraints).decode()
-    rests_on = [a.annotation_id for a in subject.annotations if a.concept == constraints.get("concept")]
-    draft = Draft(
-        draft_id="d", source="hand", asset_ids=[subject.asset.asset_id], annotation_ids=rests_on, task="t", variant=0,
-        wording="by hand", language="zh", origin=Origin.LLM, constraints=asked,
-        messages=[Message("user", "<image>\n" + question), Message("assistant", answer)],
-    )  # fmt: skip
-    refusal = verify(draft, (subject.asset,), subject.annotations, FINDINGS).refusal
-    return refusal.reason if refusal else None
+def _reason(question: str, answer: str, subject: Subject = CHEST, **asked: Any) -> Reason | None:
+    own = about(subject, asked.get("concept"))
+    return reason_of(subject, question, answer, asked, rests_on=own, vocabulary=FINDINGS, language="zh")
 
 
 def _presence(question: str, answer: str, concept: str) -> Reason | None:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
-from curate.rows import Draft, Message, Subject
-from curate.schema import Form, Kind, Origin, Reason
-from curate.verify import verify
+from curate.rows import Subject
+from curate.schema import Form, Kind, Reason
 from curate.vocabulary import LabelNames
 from tests.tasks import subjects as s
+from tests.verify.by_hand import about, reason_of
 
 VOCABULARY = {
     "organs": LabelNames(("left kidney", "liver", "liver lesion", "right kidney"), exhaustive=True, regions=True)
@@ -49,15 +48,15 @@ def _reason(
     answer: str, asked: dict[str, Any], question: str = VOLUME_ASKED, *, subject: Subject = SCAN
 ) -> Reason | None:
     names = asked.get("concepts", [asked.get("concept")])
-    draft = Draft(
-        draft_id="d", source="hand", asset_ids=[subject.asset.asset_id],
-        annotation_ids=[a.annotation_id for a in subject.annotations if a.concept in names],
-        task="measurement", variant=0, wording="by hand", language="en", origin=Origin.LLM,
-        messages=[Message("user", f"<image>\n{question}"), Message("assistant", answer)],
-        constraints=msgspec.json.encode({"ask": "measure", "label_set": "organs"} | asked).decode(),
-    )  # fmt: skip
-    refusal = verify(draft, (subject.asset,), subject.annotations, VOCABULARY).refusal
-    return refusal.reason if refusal else None
+    return reason_of(
+        subject,
+        question,
+        answer,
+        {"ask": "measure", "label_set": "organs"} | asked,
+        rests_on=about(subject, *names),
+        vocabulary=VOCABULARY,
+        task="measurement",
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,13 +194,15 @@ def test_a_choice_of_values_has_one_that_is_true_and_none_that_nearly_is(
     assert _reason(f"{letter}. 999 mL", asked, question) is not None
 
 
+@pytest.mark.parametrize("wrapped", ["", "region of class "])
 @pytest.mark.parametrize(("letter", "true"), [("A", True), ("B", False)])
-def test_the_larger_of_two_is_that_of_the_larger_volume(letter: str, true: bool) -> None:
+def test_the_larger_of_two_is_that_of_the_larger_volume(letter: str, true: bool, wrapped: str) -> None:
+    """A label that is no name of a thing by itself is told as a region of that class."""
     asked = {
         "ask": "choice", "of": "measure", "quantity": "larger volume", "concepts": ["right kidney", "left kidney"],
-        "options": ["left kidney", "right kidney"], "letters": True,
+        "options": [f"{wrapped}left kidney", f"{wrapped}right kidney"], "letters": True,
     }  # fmt: skip
-    question = "By volume, which one is larger in this CT scan?\nA. left kidney\nB. right kidney"
+    question = f"By volume, which one is larger in this CT scan?\nA. {wrapped}left kidney\nB. {wrapped}right kidney"
     assert (_reason(letter, asked, question) is None) is true
 
 

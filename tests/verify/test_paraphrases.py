@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
-from curate.rows import Draft, Message, Subject
-from curate.schema import Kind, Origin, Reason, State, World
-from curate.verify import verify
+from curate.rows import Subject
+from curate.schema import Kind, Reason, State, World
 from curate.verify.roots import root, stand_alone
 from curate.vocabulary import LabelNames
 from tests.tasks import subjects as s
+from tests.verify.by_hand import about, reason_of
 
 FINDINGS: dict[str, Any] = {"ask": "findings", "all": True}
 
@@ -41,16 +40,9 @@ def _reason(subject: Subject, question: str, answer: str, *, also: tuple[str, ..
     concept = asked.get("concept")
     labels = [a for a in subject.annotations if a.label_set == "f"]
     names = {str(a.concept) for a in labels} | set(also)
-    draft = Draft(
-        draft_id="d", source="hand", asset_ids=[subject.asset.asset_id],
-        annotation_ids=[a.annotation_id for a in subject.annotations if concept is None or a.concept == concept],
-        task="t", variant=0, wording="by hand", language="en", origin=Origin.LLM,
-        messages=[Message("user", f"<image>\n{question}"), Message("assistant", answer)],
-        constraints=msgspec.json.encode({"label_set": "f"} | asked).decode(),
-    )  # fmt: skip
     vocabulary = {"f": LabelNames(tuple(sorted(names)), world=labels[0].world if labels else World.OPEN)}
-    refusal = verify(draft, (subject.asset,), subject.annotations, vocabulary).refusal
-    return refusal.reason if refusal else None
+    rests_on = subject.annotations if concept is None else about(subject, concept)
+    return reason_of(subject, question, answer, {"label_set": "f"} | asked, rests_on=rests_on, vocabulary=vocabulary)
 
 
 @pytest.mark.parametrize(

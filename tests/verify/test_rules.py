@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from curate.rows import Draft, Message, Subject
-from curate.schema import RULES, Kind, Origin, Reason, World
+from curate.rows import Message, Subject
+from curate.schema import RULES, Kind, Reason, World
 from curate.verify import VERSIONS, Verifier, verify
 from tests.tasks import subjects as s
+from tests.verify.by_hand import about, reason_of
 
 CHEST = s.chest(
     "rules",
@@ -22,21 +23,10 @@ CHEST = s.chest(
 SMEAR = s.smear("rules", "eeeel")
 
 
-def _draft(subject: Subject, question: str, answer: str, **constraints: Any) -> Draft:
-    rests_on = constraints.pop("rests_on", ())
-    own = [a.annotation_id for a in subject.annotations if a.concept in rests_on]
-    return Draft(
-        draft_id="d", source="hand", asset_ids=[subject.asset.asset_id], annotation_ids=own, task="t", variant=0,
-        wording="by hand", language="en", origin=Origin.LLM,
-        messages=[Message("user", "<image>\n" + question), Message("assistant", answer)],
-        constraints=msgspec.json.encode(constraints).decode(),
-    )  # fmt: skip
-
-
-def _reason(subject: Subject, question: str, answer: str, **constraints: Any) -> Reason | None:
-    draft = _draft(subject, question, answer, **constraints)
-    refusal = verify(draft, (subject.asset,), subject.annotations, s.VOCABULARY).refusal
-    return refusal.reason if refusal else None
+def _reason(
+    subject: Subject, question: str, answer: str, rests_on: tuple[str, ...] = (), **asked: Any
+) -> Reason | None:
+    return reason_of(subject, question, answer, asked, rests_on=about(subject, *rests_on))
 
 
 def _caption(answer: str) -> Reason | None:
@@ -99,6 +89,19 @@ def test_false_sentences_are_refused_for_the_right_reason(sentence: str, reason:
     assert _caption(sentence) is reason
 
 
+@pytest.mark.parametrize(
+    ("finding", "synonym"),
+    [("diabetic retinopathy", "DR"), ("dementia", "dementia"), ("tumor", "tumor")],
+)
+def test_the_denial_of_a_finding_is_no_class_of_that_name(finding: str, synonym: str) -> None:
+    """`no dementia` is a class of some datasets, and the lexicon knows it; elsewhere it denies dementia."""
+    for state, reason in (("absent", None), ("present", Reason.NEGATION)):
+        subject = s.chest("no", World.OPEN, **{finding.replace(" ", "__"): state})
+        assert (
+            _reason(subject, "Describe this image.", f"No {synonym} is seen.", ask="caption", attributes=[]) is reason
+        )
+
+
 def test_synonyms_and_spellings_name_the_same_finding() -> None:
     assert _caption("There is oedema on the right.") is None
     assert _reason(SMEAR, "How many red blood cells are there?", "There are 4 RBCs.",
@@ -121,6 +124,14 @@ def test_synonyms_and_spellings_name_the_same_finding() -> None:
 def test_counts(answer: str, reason: Reason | None) -> None:
     asked = {"ask": "count", "concept": "erythrocyte", "label_set": "cells"}
     assert _reason(SMEAR, "How many erythrocytes are there?", answer, **asked) is reason
+
+
+@pytest.mark.parametrize("told", ["0 platelets", "0 objects of class platelet", "no objects of class platelet"])
+def test_a_zero_denies_also_where_a_label_is_told_as_a_class(told: str) -> None:
+    asked = {"ask": "count", "concept": "platelet", "label_set": "cells"}
+    question = "How many platelets are there?"
+    assert _reason(SMEAR, question, f"There are {told}.", **asked) is None
+    assert _reason(s.smear("p", "eep"), question, f"There are {told}.", **asked) is Reason.NEGATION
 
 
 @pytest.mark.parametrize(

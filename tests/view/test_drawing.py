@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate.geometry import decode_mask, encode_mask
 from curate.rows import Annotation, Rle
+from curate.run_lengths import decode_mask, encode_mask
 from curate.schema import Annotator, Kind, State, World
 from curate.view.drawing import COLOURS, SHAPES_AT_MOST, colours_of, drawing_of, slice_of
 from curate.view.shown import Drawing

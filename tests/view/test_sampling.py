@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.build import build_corpus, load, run_of
+from curate.build import build_corpus
 from curate.corpus import project_key
+from curate.plan import load, run_of
 from curate.schema import INVENTORY
 from curate.stages.base import Run
 from curate.store.parquet import read_table

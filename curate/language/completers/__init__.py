@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import RecipeError
 from curate.language.base import Completer, CompleterOptions
+from curate.plugins import Registry
 
 __all__ = ["BUILT_IN", "completer_class", "completer_names", "options_of"]
 
@@ -19,10 +19,12 @@ BUILT_IN: Final[Mapping[str, str]] = {
 }
 """Completer: where its class stands."""
 
+_COMPLETERS: Final[Registry[Completer]] = Registry("completer", "curate.completers", BUILT_IN, RecipeError)
+
 
 def completer_names() -> tuple[str, ...]:
     """Every known completer, sorted."""
-    return plugins.names("curate.completers", BUILT_IN)
+    return _COMPLETERS.names
 
 
 def completer_class(name: str) -> type[Completer]:
@@ -31,10 +33,7 @@ def completer_class(name: str) -> type[Completer]:
     Raises:
         RecipeError: no completer is called so.
     """
-    found: type[Completer] | None = plugins.class_named(name, "curate.completers", BUILT_IN)
-    if found is None:
-        raise RecipeError(f"no completer is called {name!r}; known completers: {', '.join(completer_names())}")
-    return found
+    return _COMPLETERS.named(name)
 
 
 def options_of(name: str, options: Mapping[str, Any]) -> CompleterOptions:

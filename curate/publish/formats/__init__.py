@@ -1,13 +1,13 @@
 """Training formats: one module each, each a pure rendering of the rows of a release."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from curate import plugins
 from curate.card import convert_strictly
 from curate.errors import UsageError
+from curate.plugins import Registry
 from curate.publish.base import Format
 
 __all__ = ["BUILT_IN", "format_class", "format_names", "formats_of", "make_format"]
@@ -29,10 +29,12 @@ BUILT_IN: Mapping[str, str] = {
 }
 """Format: where its class stands. Plug-ins add theirs by the entry point group `curate.formats`."""
 
+_FORMATS: Final[Registry[Format]] = Registry("format", "curate.formats", BUILT_IN, UsageError)
+
 
 def format_names() -> tuple[str, ...]:
     """Every known format, sorted."""
-    return plugins.names("curate.formats", BUILT_IN)
+    return _FORMATS.names
 
 
 def format_class(name: str) -> type[Format]:
@@ -41,10 +43,7 @@ def format_class(name: str) -> type[Format]:
     Raises:
         UsageError: no format is called so.
     """
-    found: type[Format] | None = plugins.class_named(name, "curate.formats", BUILT_IN)
-    if found is None:
-        raise UsageError(f"no format is called {name!r}; known formats: {', '.join(format_names())}")
-    return found
+    return _FORMATS.named(name)
 
 
 def make_format(name: str, options: Mapping[str, Any]) -> Format:

@@ -8,7 +8,7 @@ neither the order nor the bytes of a picture depend on its neighbours: where one
 
 import contextlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.publish.base import Medium, Release, Row, Writer
+from curate.publish.base import Config, FormatOptions, LeftOut, Medium, Release, Row, Writer, Written
 from curate.publish.formats.sheets import unfit, videos_of
 
 __all__ = [
@@ -28,11 +28,13 @@ __all__ = [
     "Column",
     "Embedded",
     "MediaSource",
+    "ShardOptions",
     "Sizes",
     "messages_of",
     "not_pictures",
     "not_videos",
     "sizes_of",
+    "write_pictures",
     "write_shards",
     "yaml_features",
 ]
@@ -72,6 +74,12 @@ MESSAGES: Final = (
 )
 IMAGE: Final = (pa.list_(_CELL), {"feature": {"_type": "Image"}, "_type": "Sequence"})
 VIDEO: Final = (pa.list_(_CELL), {"feature": {"_type": "Video"}, "_type": "Sequence"})
+
+
+class ShardOptions(FormatOptions, frozen=True):
+    """`shard_bytes`: about how many bytes of media lie in one file."""
+
+    shard_bytes: int = SHARD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,37 @@ def write_shards(
                 written += len(group.rows)
         writer.count(path, written)
     return paths
+
+
+def write_pictures(
+    release: Release,
+    writer: Writer,
+    name: str,
+    columns: tuple[Column, ...],
+    rendered: Callable[[str, Counter[str]], Iterable[tuple[Row, Mapping[str, Any] | None]]],
+    *,
+    shard_bytes: int,
+) -> Written:
+    """Write a format that is one table of pictures, `name`, with one set of files per split.
+
+    `rendered`: the rows of a split as `write_shards` takes them; it counts those that it leaves out, by why.
+    """
+    sizes = sizes_of(release)
+    left_out: Counter[str] = Counter()
+    for split in release.splits:
+        table = Embedded(name, split, columns, not_pictures, shard_bytes)
+        write_shards(release, writer, table, sizes, rendered(split, left_out))
+    config = Config(
+        name=name,
+        data_files={split: f"{name}/{split}-*.parquet" for split in release.splits},
+        features=yaml_features(columns),
+    )
+    return Written(
+        format=name,
+        rows=sum(release.rows_in.values()) - left_out.total(),
+        left_out=LeftOut.of(left_out),
+        configs=(config,),
+    )
 
 
 def yaml_features(columns: Sequence[Column]) -> tuple[Mapping[str, Any], ...]:

@@ -16,12 +16,12 @@ from curate.publish.base import Config, FormatOptions, LeftOut, Release, Row, Wr
 from curate.publish.formats.embedding import (
     IMAGE,
     MESSAGES,
-    SHARD_BYTES,
     STRING,
     STRINGS,
     VIDEO,
     Column,
     Embedded,
+    ShardOptions,
     messages_of,
     not_pictures,
     not_videos,
@@ -53,21 +53,15 @@ _CONFIGS: Final = {
 }
 
 
-class HfParquetOptions(FormatOptions, frozen=True):
-    """`shard_bytes`: about how many bytes of media lie in one file."""
-
-    shard_bytes: int = SHARD_BYTES
-
-
 class HfParquet:
     """Parquet that `datasets`, Polars and DuckDB read as it lies there."""
 
     name: ClassVar[str] = "hf-parquet"
     version: ClassVar[int] = 1
     names_files: ClassVar[bool] = False
-    Options: ClassVar[type[FormatOptions]] = HfParquetOptions
+    Options: ClassVar[type[FormatOptions]] = ShardOptions
 
-    def __init__(self, options: HfParquetOptions) -> None:
+    def __init__(self, options: ShardOptions) -> None:
         self.options = options
 
     def write(self, release: Release, writer: Writer) -> Written:

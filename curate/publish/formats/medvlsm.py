@@ -141,14 +141,14 @@ def _mask(medium: Medium, drawn: Sequence[Annotation]) -> "Image | None":
     import numpy as np
     from PIL import Image, ImageChops, ImageDraw
 
-    from curate import geometry
+    from curate import run_lengths
 
     whole = Image.new("L", (medium.width, medium.height))
     for one in drawn:
         if one.box is None:
             return None
         if one.mask is not None and (one.mask.width, one.mask.height) == whole.size and one.mask.depth is None:
-            layer = Image.fromarray(geometry.decode_mask(one.mask).astype(np.uint8) * 255)
+            layer = Image.fromarray(run_lengths.decode_mask(one.mask).astype(np.uint8) * 255)
             whole = ImageChops.lighter(whole, layer)
         elif one.polygons:
             pen = ImageDraw.Draw(whole)

@@ -12,18 +12,15 @@ from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 
-from curate.publish.base import Config, FormatOptions, LeftOut, Release, Row, Writer, Written
+from curate.publish.base import FormatOptions, Release, Row, Writer, Written
 from curate.publish.contrast import NOT_PROVED, Seen, contrasts, survey
 from curate.publish.formats.embedding import (
     IMAGE,
-    SHARD_BYTES,
     STRING,
     Column,
-    Embedded,
+    ShardOptions,
     not_pictures,
-    sizes_of,
-    write_shards,
-    yaml_features,
+    write_pictures,
 )
 
 __all__ = ["Trl"]
@@ -41,40 +38,27 @@ _COLUMNS: Final = (
 )
 
 
-class TrlOptions(FormatOptions, frozen=True):
-    """`shard_bytes`: about how many bytes of media lie in one file."""
-
-    shard_bytes: int = SHARD_BYTES
-
-
 class Trl:
     """What `DPOTrainer` reads."""
 
     name: ClassVar[str] = "trl"
     version: ClassVar[int] = 1
     names_files: ClassVar[bool] = False
-    Options: ClassVar[type[FormatOptions]] = TrlOptions
+    Options: ClassVar[type[FormatOptions]] = ShardOptions
 
-    def __init__(self, options: TrlOptions) -> None:
+    def __init__(self, options: ShardOptions) -> None:
         self.options = options
 
     def write(self, release: Release, writer: Writer) -> Written:
         """One set of files per split."""
-        sizes, seen = sizes_of(release), survey(release)
-        left_out: Counter[str] = Counter()
-        for split in release.splits:
-            table = Embedded(self.name, split, _COLUMNS, not_pictures, self.options.shard_bytes)
-            write_shards(release, writer, table, sizes, _rendered(release, split, seen, left_out))
-        config = Config(
-            name=self.name,
-            data_files={split: f"{self.name}/{split}-*.parquet" for split in release.splits},
-            features=yaml_features(_COLUMNS),
-        )
-        return Written(
-            format=self.name,
-            rows=sum(release.rows_in.values()) - left_out.total(),
-            left_out=LeftOut.of(left_out),
-            configs=(config,),
+        seen = survey(release)
+        return write_pictures(
+            release,
+            writer,
+            self.name,
+            _COLUMNS,
+            lambda split, left_out: _rendered(release, split, seen, left_out),
+            shard_bytes=self.options.shard_bytes,
         )
 
 

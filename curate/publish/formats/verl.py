@@ -11,24 +11,22 @@ out and counted, and so are rows that show videos or volumes.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 
-from curate.publish.base import Config, FormatOptions, LeftOut, Release, Row, Writer, Written
+from curate.publish.base import FormatOptions, Release, Row, Writer, Written
 from curate.publish.formats.embedding import (
     IMAGE,
     MESSAGES,
-    SHARD_BYTES,
     STRING,
     STRINGS,
     Column,
-    Embedded,
+    ShardOptions,
     messages_of,
     not_pictures,
-    sizes_of,
-    write_shards,
-    yaml_features,
+    write_pictures,
 )
 from curate.publish.formats.sheets import turns
 from curate.publish.truth import Truth, truth
@@ -65,40 +63,21 @@ _COLUMNS: Final = (
 )
 
 
-class VerlOptions(FormatOptions, frozen=True):
-    """`shard_bytes`: about how many bytes of media lie in one file."""
-
-    shard_bytes: int = SHARD_BYTES
-
-
 class Verl:
     """What verl's `RLHFDataset` reads."""
 
     name: ClassVar[str] = "verl"
     version: ClassVar[int] = 1
     names_files: ClassVar[bool] = False
-    Options: ClassVar[type[FormatOptions]] = VerlOptions
+    Options: ClassVar[type[FormatOptions]] = ShardOptions
 
-    def __init__(self, options: VerlOptions) -> None:
+    def __init__(self, options: ShardOptions) -> None:
         self.options = options
 
     def write(self, release: Release, writer: Writer) -> Written:
         """One set of files per split."""
-        sizes = sizes_of(release)
-        left_out: Counter[str] = Counter()
-        for split in release.splits:
-            table = Embedded(self.name, split, _COLUMNS, not_pictures, self.options.shard_bytes)
-            write_shards(release, writer, table, sizes, _rendered(release, split, left_out))
-        config = Config(
-            name=self.name,
-            data_files={split: f"{self.name}/{split}-*.parquet" for split in release.splits},
-            features=yaml_features(_COLUMNS),
-        )
-        return Written(
-            format=self.name,
-            rows=sum(release.rows_in.values()) - left_out.total(),
-            left_out=LeftOut.of(left_out),
-            configs=(config,),
+        return write_pictures(
+            release, writer, self.name, _COLUMNS, partial(_rendered, release), shard_bytes=self.options.shard_bytes
         )
 
 

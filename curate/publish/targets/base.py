@@ -36,8 +36,6 @@ __all__ = [
     "Shelf",
     "Target",
     "TargetError",
-    "deliver",
-    "look",
     "refuse_taken",
     "target_errors",
 ]
@@ -144,11 +142,19 @@ class Target(Protocol):
 
 
 class Shelf(Protocol):
-    """A place in which files appear one by one, each whole or not at all."""
+    """A target in which files appear one by one, each whole or not at all."""
 
     at_once: int
 
     def __str__(self) -> str: ...
+
+    def look(self) -> Held:
+        """See `Target.look`."""
+        return _look(self)
+
+    def deliver(self, parcel: Parcel, held: Held) -> Sent:
+        """See `Target.deliver`."""
+        return _deliver(self, parcel, held)
 
     def read(self, path: str) -> bytes | None: ...
 
@@ -179,7 +185,7 @@ class Shelf(Protocol):
         ...
 
 
-def look(shelf: Shelf) -> Held:
+def _look(shelf: Shelf) -> Held:
     """What lies on a shelf."""
     with target_errors(str(shelf)):
         listed = shelf.listed()
@@ -192,7 +198,7 @@ def look(shelf: Shelf) -> Held:
     )
 
 
-def deliver(shelf: Shelf, parcel: Parcel, held: Held) -> Sent:
+def _deliver(shelf: Shelf, parcel: Parcel, held: Held) -> Sent:
     """Steps 1 to 5 above."""
     with target_errors(str(shelf)):
         listed = shelf.listed()

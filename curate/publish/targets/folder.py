@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from curate.publish.base import File
-from curate.publish.targets.base import Held, Parcel, Sent, TargetError, deliver, look
+from curate.publish.targets.base import Shelf, TargetError
 from curate.publish.writing import plain_path
 from curate.store.durable import sync_folder
 from curate.store.part import TEMPORARY_PREFIX
@@ -31,7 +31,7 @@ NO_RANGE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOT
 """Why the kernel may not copy from one file to another although a program may."""
 
 
-class FolderTarget:
+class FolderTarget(Shelf):
     """A folder. It is made where it is not there."""
 
     at_once = 4
@@ -42,14 +42,6 @@ class FolderTarget:
 
     def __str__(self) -> str:
         return str(self.folder)
-
-    def look(self) -> Held:
-        """See `Target.look`."""
-        return look(self)
-
-    def deliver(self, parcel: Parcel, held: Held) -> Sent:
-        """See `Target.deliver`."""
-        return deliver(self, parcel, held)
 
     def read(self, path: str) -> bytes | None:
         """See `Target.read`."""

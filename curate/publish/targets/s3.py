@@ -11,7 +11,7 @@ from typing import Final
 from upath import UPath
 
 from curate.publish.base import File
-from curate.publish.targets.base import Held, Parcel, Sent, deliver, look
+from curate.publish.targets.base import Shelf
 from curate.store.objects import abort_uploads, dangling_uploads, put_file, remove_objects, switch
 from curate.store.place import is_remote, read_bytes, store_errors, walk
 
@@ -21,7 +21,7 @@ DIGEST: Final = "sha256"
 """The key of an object's metadata under which its digest stands."""
 
 
-class StoreTarget:
+class StoreTarget(Shelf):
     """A prefix of a bucket."""
 
     at_once = 8
@@ -31,14 +31,6 @@ class StoreTarget:
 
     def __str__(self) -> str:
         return str(self.place)
-
-    def look(self) -> Held:
-        """See `Target.look`."""
-        return look(self)
-
-    def deliver(self, parcel: Parcel, held: Held) -> Sent:
-        """See `Target.deliver`."""
-        return deliver(self, parcel, held)
 
     def read(self, path: str) -> bytes | None:
         """See `Target.read`."""
