@@ -17,7 +17,7 @@ from curate.records import RECORDS, closed_words, record_validator
 from curate.schema import CATALOG_TABLES, TABLES, item_key
 from curate.stages.base import Run
 from curate.stages.item_files import rehash
-from curate.standing import misfits
+from curate.standing import misfits, shortfalls
 from curate.store.parquet import open_parquet
 from curate.store.part import SIDECAR_FOLDER, OutputFile, Part, Sidecar, decode_sidecar
 from curate.store.place import Place, digest_of, read_many, walk
@@ -87,6 +87,7 @@ def check(out: Place, run: Run | None = None) -> Report:
     if findings:
         not_run.append("invariants, records and expectations: the build comes to its end first")
         return Report(checked, tuple(findings), tuple(not_run))
+    findings += [Finding("ledger", one.source, one.message) for one in shortfalls(out)]
     connection = connect(out)
     checked["invariants"] = len(INVARIANTS)
     findings += _check_invariants(connection)

@@ -12,6 +12,7 @@ import msgspec
 
 from curate.corpus import Corpus, ResolvedSource, described, project_key
 from curate.errors import CurateError, StoreError
+from curate.ledger import Shortfall, judge, ledger_of
 from curate.recipe import Recipe
 from curate.schema import Reason, Unit
 from curate.stages import STAGE_NAMES, Run, Stage, stage_named, stages
@@ -282,6 +283,17 @@ def misfits(out: Place) -> Iterator[Misfit]:
             if changed:
                 told = ", ".join(changed[:CHANGES_SHOWN])
                 yield Misfit(str(part), f"was made from other {told}; build again")
+
+
+def shortfalls(out: Place) -> tuple[Shortfall, ...]:
+    """Where a corpus that is built to its end fell short of its cards or of its recipe's limits, as its build told.
+
+    Raises:
+        UsageError: the place holds no corpus.
+        StoreError: a sidecar is damaged.
+    """
+    run = run_within(out)
+    return judge(ledger_of(run.sidecars.each()), run.corpus)
 
 
 def inputs_within(stage: Stage, run: Run, part: Part) -> dict[str, str]:

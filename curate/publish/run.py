@@ -14,7 +14,7 @@ from typing import Final
 
 from curate.catalog import connect
 from curate.corpus import CORPUS_FILE, described
-from curate.errors import StoreError, UsageError
+from curate.errors import DataError, StoreError, UsageError
 from curate.publish.base import Format
 from curate.publish.changes import CHANGELOG, changelog, difference, index_of, stage_index
 from curate.publish.description import describe
@@ -37,7 +37,7 @@ from curate.publish.targets import Held, Parcel, Sent, Target
 from curate.publish.targets.base import refuse_taken, target_errors
 from curate.publish.writing import Staging
 from curate.schema import identity
-from curate.standing import misfits
+from curate.standing import misfits, shortfalls
 from curate.store.part import Sidecars
 from curate.store.place import Place, read_bytes
 
@@ -101,6 +101,7 @@ def publish(
     Raises:
         GateError: no row may go, or the terms of two sources cannot both be met.
         UsageError: something was asked for that cannot be; another release lies at the target.
+        DataError: the build fell short of what a card expects.
         StoreError: the corpus is not built to its end or is damaged, or the target failed; the same command goes on.
     """
     if not formats and not digests:
@@ -112,6 +113,7 @@ def publish(
     if not _NAME.fullmatch(release_name):
         raise UsageError(f"{release_name!r} cannot be the name of a release; use letters, digits, '.', '_' and '-'")
     _check_whole(out)
+    _check_expected(out, sources)
     folder = desk_of(out) if desk is None else desk
     _check_apart(out, folder, target)
     corpus = identity("corpus", about.recipe["name"], about.key_fingerprint)[:32]
@@ -295,6 +297,20 @@ def _check_whole(out: Place) -> None:
             f"{out} is not built to its end: {misfit.subject}: {misfit.message}; `curate status {out}` tells how far "
             "it is, `curate build` finishes it"
         )
+
+
+def _check_expected(out: Place, sources: Collection[str] | None) -> None:
+    """Refuse sources of which the build fell short of what their cards expect.
+
+    Raises:
+        DataError: one did.
+    """
+    for found in shortfalls(out):
+        if sources is None or found.source in sources:
+            raise DataError(
+                f"the build of {out} failed: {found.source}: {found.message}; mend the card or the data and build "
+                "again, or publish other sources (--source)"
+            )
 
 
 def _check_apart(out: Place, desk: Path, target: Target) -> None:

@@ -34,7 +34,7 @@ class AnswerInQuestion(ReadingRule):
     """The answer, or the concept that it tells, does not stand in the question. Choices and yes-no are exempt."""
 
     name: ClassVar[str] = "answer_in_question"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def judge(self, reading: Reading) -> Verdict:
         """Applies to open questions; a statement that is repeated whole is refused in any."""

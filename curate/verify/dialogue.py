@@ -53,16 +53,21 @@ def turns_of(draft: Draft) -> tuple[Draft, ...] | Refusal | None:
 
 
 def _is_given_away(told: list[Any], answers: list[str]) -> bool:
-    """True where two turns ask the same, or one asks about a finding whose group was denied before it."""
+    """True where two turns ask the same, a finding after a denied group, or a group after a finding of it that held."""
     asked = [msgspec.json.encode(turn, order="deterministic") for turn in told]
     denied: set[str] = set()
+    affirmed: set[str] = set()
     for turn, answer in zip(told, answers, strict=True):
         if not isinstance(turn, dict):
             continue
         if concept_key(str(turn.get("concept"))) in denied:
             return True
+        if turn.get("ask") == GROUP and not affirmed.isdisjoint(_keys_of(turn)):
+            return True
         if turn.get("ask") == GROUP and answer.strip().casefold().startswith("no"):
             denied |= _keys_of(turn)
+        if turn.get("ask") == "presence" and answer.strip().casefold().startswith("yes"):
+            affirmed.add(concept_key(str(turn.get("concept"))))
     return len(set(asked)) < len(asked)
 
 

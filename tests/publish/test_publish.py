@@ -17,12 +17,14 @@ import pytest
 
 from curate.corpus import CORPUS_FILE
 from curate.errors import GateError, StoreError, UsageError
+from curate.phantom import write_phantoms
 from curate.publish.base import MANIFEST
 from curate.publish.formats import formats_of
 from curate.publish.manifest import decode_manifest
 from curate.publish.run import publish
 from curate.publish.targets import FolderTarget, TargetError, target_of
 from curate.publish.targets.base import UNFINISHED
+from curate.resources import shipped
 from curate.store.place import read_bytes, walk
 from curate.store.seal import sealed, unsealed
 from tests.conftest import ROOT
@@ -381,3 +383,22 @@ def test_the_command_tells_what_stays_and_prints_json(world: World) -> None:
     assert plain["name"] == "small"
     assert plain["sent"]["files"] == plain["files"]
     assert plain["formats"][0]["format"] == "llava"
+
+
+def test_a_corpus_whose_build_failed_is_not_published_but_the_sources_that_hold_are(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "data", images=6, only=("phantom-cells-voc", "phantom-nuclei-masks"))
+    card = (shipped("catalogs") / "phantom-nuclei-masks.yaml").read_text()
+    (tmp_path / "phantom-nuclei-masks.yaml").write_text(card + "expects: {images: 99}\n")
+    recipe = "name: short\nsources: [./phantom-nuclei-masks.yaml, phantom-cells-voc]\ntasks: [label_caption]\n"
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    out = tmp_path / "corpus"
+    said = curate("build", tmp_path / "recipe.yaml", "--out", out, "--data", tmp_path / "data")
+    assert (said.code, "FAILED phantom-nuclei-masks: expects 99 images, met 6" in said.text) == (1, True)
+    said = curate("publish", out, tmp_path / "there")
+    assert said.code == 1
+    assert "phantom-nuclei-masks: expects 99 images, met 6" in said.text
+    assert not (tmp_path / "there").exists()
+    assert curate("publish", out, tmp_path / "there", "--source", "phantom-cells-voc").code == 0
+    checked = curate("check", out)
+    assert checked.code == 1
+    assert "FAILED ledger: phantom-nuclei-masks: expects 99 images, met 6" in checked.text

@@ -169,6 +169,20 @@ def test_a_finding_is_not_asked_after_its_group_was_denied() -> None:
     assert judged(WELL, lie) is Reason.ANSWER_IN_QUESTION
 
 
+def test_a_group_is_not_asked_after_a_finding_of_it_was_affirmed() -> None:
+    (draft,) = drafted(ILL)
+    turns = msgspec.json.decode(draft.constraints)["turns"]
+    texts = [message.content.removeprefix("<image>\n") for message in draft.messages]
+    child = next(at for at, (turn, told) in enumerate(asked(draft)) if turn["ask"] == "presence" and told[:3] == "Yes")
+    order = [child, *(at for at in range(len(turns)) if at != child)]
+    said = [texts[2 * at + part] for at in order for part in (0, 1)]
+    messages = [Message(("user", "assistant")[at % 2], text) for at, text in enumerate(said)]
+    messages[0] = Message("user", "<image>\n" + said[0])
+    constraints = msgspec.json.encode({"ask": "dialogue", "turns": [turns[at] for at in order]}).decode()
+    lie = msgspec.structs.replace(draft, messages=messages, constraints=constraints)
+    assert judged(ILL, lie) is Reason.ANSWER_IN_QUESTION
+
+
 def test_a_group_is_asked_about_and_nothing_told_beside() -> None:
     (draft,) = drafted(ILL)
     first = draft.messages[0]

@@ -21,6 +21,7 @@ BUILT_IN: Mapping[str, str] = {
     "ms-swift": "curate.publish.formats.ms_swift:MsSwift",
     "openai": "curate.publish.formats.openai:OpenAi",
     "preference": "curate.publish.formats.preference:Preference",
+    "rad-restruct": "curate.publish.formats.rad_restruct:RadRestruct",
     "sharegpt": "curate.publish.formats.sharegpt:ShareGpt",
     "trl": "curate.publish.formats.trl:Trl",
     "verl": "curate.publish.formats.verl:Verl",
