@@ -28,25 +28,22 @@ def _name(finding: Finding) -> str:
 
 
 def bare(finding: Finding) -> str:
-    """The finding without an article: `left pleural effusion`."""
+    """The finding without an article: `left pleural effusion`; of paired anatomy on both sides `lungs`."""
     name = _name(finding)
     if finding.side in _SIDES and _SIDES.isdisjoint(name.split(" ")):
+        if finding.side == Laterality.BILATERAL and is_unique(plural(name)):
+            return plural(name)
         return f"{finding.side} {name}"
     return name
 
 
 def a_thing(finding: Finding) -> str:
-    """The finding as one would report it: `a nodule`, `pneumonia`, `the left lung`, `both lungs`."""
+    """The finding as one would report it: `a nodule`, `pneumonia`, `the left lung`, `bilateral pleural effusions`."""
     text = bare(finding)
     if is_structure(finding):
         return f"the {text}"
     reported = indefinite(text, thing=finding.thing)
-    if text.startswith("bilateral "):
-        several = plural(_name(finding))
-        if is_unique(several):
-            return f"both {several}"
-        return text if reported == text else plural(text)
-    return reported
+    return plural(text) if reported != text and text.startswith(f"{Laterality.BILATERAL} ") else reported
 
 
 def things(finding: Finding) -> str:

@@ -86,7 +86,7 @@ def test_an_exclusive_set_without_its_label_says_nothing_by_silence() -> None:
 
 @pytest.mark.parametrize(
     ("concept", "told"),
-    [("lung", "both lungs"), ("Pleural Effusion", "bilateral pleural effusions"), ("Edema", "bilateral edema")],
+    [("lung", "the lungs"), ("Pleural Effusion", "bilateral pleural effusions"), ("Edema", "bilateral edema")],
 )
 def test_what_is_on_both_sides_is_told_as_one_would(concept: str, told: str) -> None:
     shown = s.asset("both", modality="CT", anatomy="chest", labelled_by=["findings"])
@@ -97,6 +97,7 @@ def test_what_is_on_both_sides_is_told_as_one_would(concept: str, told: str) -> 
     text = _texts(s.drafts_of(Subject(shown, said), ("label_caption", "closed_vqa"), variants=4)).lower()
     assert told in text
     assert "a bilateral" not in text
+    assert "is the lungs" not in text
 
 
 def test_what_is_uncertain_is_hedged_and_not_asked_closed() -> None:
