@@ -13,6 +13,7 @@ import numpy as np
 
 from curate.geometry_3d import same_grid
 from curate.images.volume_data import VolumeData, VolumeLimits
+from curate.layouts.anatomy_names import reordered
 from curate.layouts.objects import stem_of
 from curate.layouts.sniff_files import Draft, Look
 from curate.layouts.sniff_kinds import Kinds
@@ -212,7 +213,9 @@ class Volumes:
         held = {"per": "file", **options, "pattern": pattern, "empty": "absent"}
         told.append("masks: several files to an image, so each is taken for one concept, called as the file is")
         told.append("masks: a file without any voxel is no mistake here, `empty: absent`; say `reject` where it is")
-        return self._draft(group, held, told)
+        found = (re.search(pattern, entry.name) for entry in group)
+        labels = (match["label"] for match in found if match)
+        return self._draft(group, held | _concepts(labels, told), told)
 
     def _of_values(self, group: list[Entry], options: dict[str, str], told: list[str]) -> Draft:
         """One map to an image: its values are classes, named by nnU-Net's `dataset.json` where there is one."""
@@ -221,7 +224,8 @@ class Volumes:
         names = _described_names(self._look)
         if names and met <= set(names):
             told.append("masks: values are named by dataset.json; give standard names in `concepts`")
-            return self._draft(group, {"per": "value", "values": names, **options}, told)
+            concepts = _concepts(names.values(), told)
+            return self._draft(group, {"per": "value", "values": names, **options} | concepts, told)
         if not met:
             told.append("masks: no value was seen, each file is taken for one object; say `per: value` if it is a map")
             return self._draft(group, {"per": "file", "label": "object", "empty": "absent", **options}, told)
@@ -302,6 +306,19 @@ def _sort(entry: Entry, word: str) -> tuple[str, str, int]:
     if word and word in stem_of(entry.name):
         return "name", word, entry.name.count("/")
     return "folder", entry.folder.rpartition("/")[2], entry.name.count("/")
+
+
+def _concepts(labels: Iterable[str], told: list[str]) -> dict[str, dict[str, str]]:
+    """`concepts` for labels of which some stand in another order than in a sentence, and a line that says so."""
+    names = reordered(labels)
+    changed = [label for label, name in names.items() if name != label]
+    if not changed:
+        return {}
+    told.append(
+        f"masks: {len(changed)} names are put into the order of English in `concepts`"
+        f" ({changed[0]}: {names[changed[0]]}); check them"
+    )
+    return {"concepts": names}
 
 
 def _described_names(look: Look) -> dict[int, str]:

@@ -73,7 +73,7 @@ def made(hand: list[Row]) -> list[tuple[Row, Mutant]]:
 
 
 READ = ("dev", "practice", "test")
-"""The files of clean sentences that were read while rules were mended."""
+"""The files of clean sentences that were read while rules were mended; later sets of a kind carry a number."""
 
 
 def test_the_clean_files_are_well_formed_and_many() -> None:
@@ -81,7 +81,9 @@ def test_the_clean_files_are_well_formed_and_many() -> None:
     count = {
         language: sum(len(found[stem]) for stem in found if stem.startswith(language)) for language in ("en", "zh")
     }
-    assert set(found) == {f"{tongue}_{half}" for tongue in ("en", "zh") for half in (*READ, "held_out")}
+    assert {stem.rstrip("0123456789") for stem in found} == {
+        f"{tongue}_{half}" for tongue in ("en", "zh") for half in (*READ, "held_out")
+    }
     assert count["en"] >= 1300
     assert count["zh"] >= 600
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from curate import layouts
 from curate.card import Card, parse_card
+from curate.layouts.anatomy_names import in_order
 from curate.layouts.sniff import sniff
 from curate.phantom import write_phantoms
 
@@ -92,6 +93,45 @@ def test_a_file_for_each_organ_of_each_case(tmp_path: Path) -> None:
     assert card.images.globs == ("*/ct.nii.gz",)
     assert tells(unsure, "several files to an image")
     assert not tells(unsure, "refused")
+
+
+def test_labels_in_the_order_of_file_names_are_put_into_that_of_english(tmp_path: Path) -> None:
+    """Where one is, every label stands in `concepts`: a label that does not is refused."""
+    for organ in ("kidney_left", "liver", "vertebrae_L1"):
+        volume(tmp_path / "s0001" / "segmentations" / f"{organ}.nii.gz", values=1)
+    volume(tmp_path / "s0001" / "ct.nii.gz")
+    card, unsure = drafted(tmp_path)
+    (labels,) = card.labels
+    assert {label: concept.name for label, concept in labels.concepts.items()} == {
+        "kidney_left": "left kidney",
+        "liver": "liver",
+        "vertebrae_L1": "L1 vertebra",
+    }
+    assert tells(unsure, "2 names", "order of English")
+    assert not tells(unsure, "refused")
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("kidney_left", "left kidney"),
+        ("Kidney_Left", "left Kidney"),
+        ("adrenal_gland_right", "right adrenal gland"),
+        ("lung_upper_lobe_left", "left upper lung lobe"),
+        ("lung_middle_lobe", "middle lung lobe"),
+        ("rib_right_10", "right rib 10"),
+        ("vertebrae_L1", "L1 vertebra"),
+        ("vertebra c7", "C7 vertebra"),
+        ("left kidney", None),
+        ("left", None),
+        ("liver", None),
+        ("left_to_right_shunt", None),
+        ("vertebrae", None),
+        ("vertebrae_X9", None),
+    ],
+)
+def test_a_side_comes_first_in_english_and_the_level_before_the_vertebra(label: str, name: str | None) -> None:
+    assert in_order(label) == name
 
 
 def test_several_channels_of_a_case_are_told_of(tmp_path: Path) -> None:
