@@ -14,6 +14,7 @@ import pytest
 
 from curate.publish.base import Format, Release, Written
 from curate.publish.formats import make_format
+from curate.publish.formats.embedding import not_pictures
 from curate.publish.writing import Staging
 from curate.published import check_records
 from curate.testing.formats import FormatContract
@@ -29,6 +30,10 @@ class TestWebDataset(FormatContract):
 
 class TestVlmEvalKit(FormatContract):
     make = staticmethod(lambda: make_format("vlmevalkit", {}))
+
+
+class TestTrlForFineTuning(FormatContract):
+    make = staticmethod(lambda: make_format("trl", {"form": "sft"}))
 
 
 class TestPreference(FormatContract):
@@ -275,6 +280,22 @@ def test_trl_has_a_part_for_each_picture(release: Release, tmp_path: Path) -> No
             assert kinds == ["image"] * len(cells["images"]) + ["text"]
             assert cells["chosen"] != cells["rejected"]
             assert {turn["role"] for turn in (*cells["chosen"], *cells["rejected"])} == {"assistant"}
+
+
+def test_trl_fine_tunes_on_every_turn_and_no_text_holds_a_token(release: Release, tmp_path: Path) -> None:
+    written, staging = _written(make_format("trl", {"form": "sft"}), release, tmp_path)
+    expected = Counter(row.answer for row in release.rows() if not_pictures(row) is None)
+    told: Counter[str] = Counter()
+    for file in staging.files:
+        table = pq.read_table(tmp_path / file.path)
+        assert table.column_names == ["messages", "images"]
+        for cells in table.to_pylist():
+            parts = [part for turn in cells["messages"] for part in turn["content"]]
+            assert sum(part["type"] == "image" for part in parts) == len(cells["images"])
+            assert not any("<image>" in part["text"] for part in parts if part["type"] == "text")
+            told[cells["messages"][-1]["content"][0]["text"]] += 1
+    assert told == expected
+    assert written.rows == told.total()
 
 
 def test_verl_has_an_answer_that_a_program_can_check(release: Release, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
-"""TRL's preference form: `prompt`, `chosen`, `rejected` as conversations in parts, and `images` with their bytes.
+"""TRL's forms: conversations in parts, and `images` with their bytes.
 
     trl/train-00000-of-00001.parquet
 
-A prompt has one part `{"type": "image"}` per picture and then its text. TRL trains on pictures: rows that show videos
-or volumes are left out, and so are rows for which no answer can be proved to be false.
+The preference form has `prompt`, `chosen` and `rejected`; rows for which no answer can be proved to be false are left
+out. The form for supervised fine-tuning has `messages`. The first question has one part `{"type": "image"}` per picture
+and then its text, in which no token stands for them: TRL puts one there. It trains on pictures: rows that show videos
+or volumes are left out.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final
+from functools import partial
+from typing import Any, ClassVar, Final, Literal
 
 import pyarrow as pa
 
@@ -22,6 +25,7 @@ from curate.publish.formats.embedding import (
     not_pictures,
     write_pictures,
 )
+from curate.publish.formats.sheets import opening, turns
 
 __all__ = ["Trl"]
 
@@ -30,40 +34,62 @@ _TURNS: Final = (
     pa.list_(pa.struct([pa.field("role", pa.string()), pa.field("content", _PARTS)])),
     [{"role": STRING[1], "content": [{"type": STRING[1], "text": STRING[1]}]}],
 )
-_COLUMNS: Final = (
+_PREFERENCE: Final = (
     Column("prompt", *_TURNS),
     Column("chosen", *_TURNS),
     Column("rejected", *_TURNS),
     Column("images", *IMAGE),
 )
+_SFT: Final = (Column("messages", *_TURNS), Column("images", *IMAGE))
+
+
+class TrlOptions(ShardOptions, frozen=True):
+    """`form`: which of TRL's trainers reads it, `DPOTrainer` or `SFTTrainer`."""
+
+    form: Literal["preference", "sft"] = "preference"
 
 
 class Trl:
-    """What `DPOTrainer` reads."""
+    """What `DPOTrainer` reads, or `SFTTrainer`."""
 
     name: ClassVar[str] = "trl"
     version: ClassVar[int] = 1
     names_files: ClassVar[bool] = False
-    Options: ClassVar[type[FormatOptions]] = ShardOptions
+    Options: ClassVar[type[FormatOptions]] = TrlOptions
 
-    def __init__(self, options: ShardOptions) -> None:
+    def __init__(self, options: TrlOptions) -> None:
         self.options = options
 
     def write(self, release: Release, writer: Writer) -> Written:
         """One set of files per split."""
-        seen = survey(release)
+        preference = self.options.form == "preference"
         return write_pictures(
             release,
             writer,
             self.name,
-            _COLUMNS,
-            lambda split, left_out: _rendered(release, split, seen, left_out),
+            _PREFERENCE if preference else _SFT,
+            partial(_pairs, release, survey(release)) if preference else partial(_conversations, release),
             shard_bytes=self.options.shard_bytes,
         )
 
 
-def _rendered(
-    release: Release, split: str, seen: Seen, left_out: Counter[str]
+def _conversations(
+    release: Release, split: str, left_out: Counter[str]
+) -> Iterator[tuple[Row, Mapping[str, Any] | None]]:
+    for row in release.rows(split):
+        why_not = not_pictures(row)
+        if why_not is not None:
+            left_out[why_not] += 1
+            continue
+        said = turns(row)
+        first = next(at for at, (role, _) in enumerate(said) if role == "user")
+        messages = [_turn(role, text) for role, text in said]
+        messages[first] = _asked(row, said[first][1].removeprefix(opening(row)))
+        yield row, {"messages": messages}
+
+
+def _pairs(
+    release: Release, seen: Seen, split: str, left_out: Counter[str]
 ) -> Iterator[tuple[Row, Mapping[str, Any] | None]]:
     for row, contrast in contrasts(release, split, seen):
         why_not = not_pictures(row)
@@ -76,16 +102,16 @@ def _rendered(
             yield (
                 row,
                 {
-                    "prompt": [_prompt(row)],
+                    "prompt": [_asked(row, row.question)],
                     "chosen": [_turn("assistant", row.answer)],
                     "rejected": [_turn("assistant", contrast.text)],
                 },
             )
 
 
-def _prompt(row: Row) -> dict[str, Any]:
+def _asked(row: Row, text: str) -> dict[str, Any]:
     pictures = [{"type": "image", "text": None} for _ in row.media]
-    return {"role": "user", "content": [*pictures, *_turn("user", row.question)["content"]]}
+    return {"role": "user", "content": [*pictures, *_turn("user", text)["content"]]}
 
 
 def _turn(role: str, text: str) -> dict[str, Any]:
