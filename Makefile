@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT := build
 
-.PHONY: help demo test test-slow test-llm test-airflow lint schemas bench clean
+.PHONY: help demo test test-slow test-llm test-airflow test-trainers lint schemas bench clean
 
 help:
 	@echo "make demo     build the quickstart corpus from phantoms and pydicom's own files"
@@ -12,10 +12,11 @@ help:
 	@echo "make test-slow  builds that are killed, robbed clusters, failing stores, a browser, whole real sources"
 	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
 	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
+	@echo "make test-trainers train on a release with TRL, LLaMA-Factory, ms-swift and verl, in .venv-trainers (Linux, Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
 	@echo "make bench    measure works 1 to 5 and 7 beside their peers, the verifier, executors and plans (set CURATE_TEST_DATA)"
-	@echo "make clean    remove what was built; .venv, .venv-llm and .venv-airflow stay"
+	@echo "make clean    remove what was built; .venv and the other environments stay"
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("curate needs Python 3.11 or newer, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -56,7 +57,7 @@ test: .venv/.dev lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not crash"
 
 test-slow: .venv/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or crash" --ignore tests/llm --ignore tests/airflow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or crash" --ignore tests/llm --ignore tests/airflow --ignore tests/trainers
 
 test-llm:
 	$(PYTHON) -m tests.llm.environment .venv-llm
@@ -65,6 +66,10 @@ test-llm:
 test-airflow: .venv/.dev
 	$(PYTHON) -m tests.airflow.environment .venv-airflow
 	@if [ -e .venv-airflow/.ready ]; then CURATE_AIRFLOW=.venv-airflow $(BIN)/python -m pytest tests/airflow; fi
+
+test-trainers: .venv/.dev
+	$(PYTHON) -m tests.trainers.environment .venv-trainers
+	@if [ -e .venv-trainers/.ready ]; then CURATE_TRAINERS=.venv-trainers $(BIN)/python -m pytest tests/trainers; fi
 
 schemas: .venv/.dev
 	$(BIN)/python -m curate.records
