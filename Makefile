@@ -12,7 +12,7 @@ help:
 	@echo "make test-slow  builds that are killed, robbed clusters, failing stores, a browser, whole real sources"
 	@echo "make test-llm test with vLLM and Ray themselves, on the processor, in .venv-llm (Linux, Python 3.11)"
 	@echo "make test-airflow test the DAGs with Airflow itself, in .venv-airflow (Python 3.11)"
-	@echo "make test-trainers train on a release with TRL, LLaMA-Factory, ms-swift and verl, in .venv-trainers (Linux, Python 3.11)"
+	@echo "make test-trainers read a release with LLaMA-Factory, ms-swift, TRL, verl and VLMEvalKit, in .venv-trainers (Linux, Python 3.11)"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make schemas  write schemas/*.json anew from the code"
 	@echo "make bench    measure works 1 to 5 and 7 beside their peers, the verifier, executors and plans (set CURATE_TEST_DATA)"

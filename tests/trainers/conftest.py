@@ -22,7 +22,7 @@ CLIPS = "pocus-lung-ultrasound"
 RECIPE = """
 name: trained
 sources: [{sources}]
-tasks: [closed_vqa, grounding, points, {{name: count, variants: 1}}, {{name: referring, objects: 1}}]
+tasks: [closed_vqa, multiple_choice, grounding, points, {{name: count, variants: 1}}, {{name: referring, objects: 1}}]
 videos: {{frames: 2, clip_s: 2}}
 """
 
@@ -97,8 +97,8 @@ def corpus(
 
 @pytest.fixture(scope="session")
 def release(corpus: Path) -> Path:
-    """The corpus in every form that a trainer here reads, in pixels."""
-    formats = ["sharegpt", "openai:layout=llama-factory", "ms-swift", "preference", "kto", "trl", "verl"]
+    """The corpus in every form that is read here, in pixels."""
+    formats = ["sharegpt", "openai:layout=llama-factory", "ms-swift", "preference", "kto", "trl", "verl", "vlmevalkit"]
     publish(corpus, FolderTarget(corpus.parent / "release"), formats_of(formats))
     return corpus.parent / "release"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars
 import pytest
+from PIL import Image
 
 from tests.trainers.conftest import Trainers
 
@@ -150,3 +151,28 @@ def test_verl_rolls_out_every_row_and_knows_its_reward(trainers: Trainers, relea
         assert row["extra_info"] == cells["extra_info"]
         assert row["parts"].count("image") == len(row["sizes"]) == len(cells["images"])
         assert "".join(part for part in row["parts"] if part != "image").strip() == row["extra_info"]["question"]
+
+
+def test_the_kit_asks_with_options_and_shows_each_picture(trainers: Trainers, release: Path, tmp_path: Path) -> None:
+    read = trainers.read("vlmevalkit", release, tmp_path / "tables")
+    shown = {
+        (_turns(record)[0][1].split("\n")[0], _size(release / record["images"][0]))
+        for path in (release / "sharegpt").glob("*.json")
+        if path.name != "dataset_info.json"
+        for record in _records(path)
+        if record.get("images")
+    }
+    for name, rows in read.items():
+        assert len(rows) == polars.read_csv(release / "vlmevalkit" / f"{name}.tsv", separator="\t").height > 0
+        for row in rows:
+            ((width, height),) = row["sizes"]
+            text = row["text"].removeprefix("Question: ")
+            assert (text.split("\n")[0], (width, height)) in shown
+            if "_MCQ_" in name:
+                assert re.search(rf"^{row['answer']}\. \S", text, re.MULTILINE)
+    assert {name.split("_")[1] for name in read} == {"MCQ", "VQA", "YORN"}
+
+
+def _size(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as image:
+        return image.size
