@@ -105,7 +105,7 @@ def _compared(reading: Reading) -> Verdict:
         told = 1  # the rule of numbers judges the values themselves
     if reading.yes is not None:
         wanted = _wanted(reading, key, right)
-        problem = _closed(reading, key, right, wanted, told > 0)
+        problem = _closed(reading, key, right, wanted)
         if problem:
             return no(Reason.COMPARISON, problem)
         told += wanted is not None
@@ -114,14 +114,12 @@ def _compared(reading: Reading) -> Verdict:
     return None
 
 
-def _closed(
-    reading: Reading, key: str, right: tuple[State | None, State | None], wanted: bool | None, told: bool
-) -> str:
+def _closed(reading: Reading, key: str, right: tuple[State | None, State | None], wanted: bool | None) -> str:
     """What is wrong with a yes or no to a question about a change; empty where nothing is."""
     if not reading.chinese and any(state is not right[1] for state in claimed_now(reading.answer, key)):
         return "the text says of the finding what the later image does not show"
     if wanted is None:
-        return "" if told or reading.answer.quantities else "what the question asks of the change is not understood"
+        return "" if reading.answer.quantities else "what the question asks of the change is not understood"
     if State.UNCERTAIN in right and not _doubts(reading, key):
         return "the answer is sure of a change of which its source is not"
     return "" if reading.yes is wanted else "the answer says yes where it is no, or no where it is yes"

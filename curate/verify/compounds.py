@@ -145,17 +145,23 @@ def composed(
             last = max(said, key=lambda part: part.end)
             gone = {id(part.mention) for part in parts if part.mention is not None}
             result = [mention for mention in result if id(mention) not in gone]
-            result.append(Mention(last.start, last.end, (Meaning(CONCEPT, compound.key),)))
+            result.append(_told(last, compound.key))
             taken.update(_tokens_of(parts))
             for other in _alike(item, compound, table):
                 further = _parts(item, other, items, tokens)
                 if further is not None:
                     taken.update(_tokens_of(further))
-                    result.append(Mention(item.start, item.end, (Meaning(CONCEPT, other.key),)))
+                    result.append(_told(item, other.key))
             break
     if not taken:
         return found, frozenset()
     return tuple(sorted(result, key=lambda mention: mention.start)), frozenset(taken)
+
+
+def _told(item: _Item, key: str) -> Mention:
+    """A finding where a part of its name stands; a side within that part stays outside of the name."""
+    split = item.mention is not None and item.mention.split
+    return Mention(item.start, item.end, (Meaning(CONCEPT, key),), split=split)
 
 
 def _key_of(item: _Item) -> str | None:

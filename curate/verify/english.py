@@ -59,6 +59,8 @@ _SIZE: Final = re.compile(
 )
 _INSIDE: Final = frozenset({"in", "within", "the", "both", "not", "also", "a", "of"})
 _JOINTS: Final = frozenset({"and", "or", "nor"})
+_ARTICLES: Final = frozenset({"a", "an"})
+"""No verb stands behind one: `a marked fracture`."""
 _REACH: Final = 6
 """So many tokens may stand between an organ and what it is said to be: `the heart does not appear to be enlarged`."""
 _PLAIN_SIDES: Final = frozenset(SIDES)
@@ -103,11 +105,11 @@ def words(text: str, indexes: tuple[Index, ...]) -> Part:
     whole = _with_contents(tokens, _with_predicates(tokens, told))
     found, sound = sounded(tokens, whole, indexes, spoken_of)
     parts |= sound
-    covered = parts | frozenset(
+    within = {place: mention for mention in (*named, *found) for place in range(mention.start, mention.end)}
+    covered = frozenset(
         place
-        for mention in (*named, *found)
-        for place in range(mention.start, mention.end)
-        if tokens[place].low not in SIDES or _names_side(mention)
+        for place in (*parts, *within)
+        if place not in within or tokens[place].low not in SIDES or _names_side(within[place])
     )
     spans = find_cues(tokens, covered)
     found = _without_idioms(found, spans)
@@ -192,7 +194,10 @@ def _strange(
             continue
         if token.low in _HEADINGS and place + 1 < len(tokens) and tokens[place + 1].raw == ":":
             continue
-        if token.low in severe and place + 1 in findings and not clauses.is_verb(place):
+        if token.low in severe and (
+            (place + 1 in findings and not clauses.is_verb(place))
+            or (place + 1 in covered and tokens[max(0, place - 1)].low in _ARTICLES)
+        ):
             yield token.raw
         elif (
             place in cued
@@ -250,7 +255,7 @@ def _with_turned_names(
             every = (index.meaning_of(name) for index in (*reversed(indexes), general_index()) for name in names)
             meaning = next((m for m in every if m is not None and m.kind == CONCEPT), None)
             if meaning is not None:
-                result[result.index(mention)] = Mention(mention.start, mention.end, (meaning,))
+                result[result.index(mention)] = Mention(mention.start, mention.end, (meaning,), split=mention.split)
                 result = [other for other in result if other is not behind]
                 break
     return tuple(result)

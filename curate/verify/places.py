@@ -114,12 +114,18 @@ def _same_places(
     if reading.asked.get("all"):
         if group[0] not in reading.facts.exhaustive or found != right:
             return no(reason, f"the text has {found.total()} places, the annotations {right.total()}, not the same")
+        if not right and not _is_denied(reading, group[1]) and not _is_empty_list(reading):
+            return no(reason, "the answer does not say that there is none")
         return None
     if not found and not right and group[0] in reading.facts.exhaustive and _is_denied(reading, group[1]):
         return None  # there is nothing to be located
     if found.total() != 1 or not found <= right:
         return no(reason, "the text must hold one place, and one of the annotations'")
     return None
+
+
+def _is_empty_list(reading: Reading) -> bool:
+    return reading.draft.messages[-1].content.strip(" .。") == "[]"
 
 
 def _is_denied(reading: Reading, key: str) -> bool:

@@ -12,6 +12,10 @@ __all__ = ["unreadable"]
 _SIDE: Final = r"(?:left|right|left-sided|right-sided)"
 _LACK: Final = r"(?:absent|lacking|missing|excluded|unseen|wanting)"
 _LISTED: Final = r"(?:listed|named|mentioned|labell?ed|asked|above)"
+_DENIED: Final = (
+    r"\b(?:no|not|nor|neither|without|none|nothing|never|cannot|absent|negative|free|exclud\w+|unlike|rather than"
+    r"|\w+n't)\b"
+)
 _CONSTRUCTIONS: Final = {
     "a denial of two sides or images at once": rf"\bneither (?:the )?{_SIDE}\b.{{0,20}}\bnor\b|\b(?:on|in) neither\b",
     "an exception from all": (
@@ -32,7 +36,8 @@ _CONSTRUCTIONS: Final = {
         rf"|\b{_SIDE} side the {_SIDE}\b"
         r"|\bopposite (?:side|lung|kidney|eye|breast)\b|\bcontralateral\b"
         r"|\bthe other (?:side|lung|kidney|eye|breast|ventricle|"
-        r"hip|knee|hand|foot|ear|ovary|lobe|hemisphere)\b"
+        r"hip|knee|foot|ear|ovary|lobe|hemisphere)\b"
+        r"|(?<![;,.] on )\bthe other hand\b"
     ),
     "a likeness or a substitute": (
         r"\bby means\b(?! of)|\bin (?:place|lieu) of\b|\binstead of\b|\b(?:look|looks|looking) like\b"
@@ -46,6 +51,9 @@ _CONSTRUCTIONS: Final = {
     ),
     "an addition without a name": (
         r"\belsewhere\b"
+        rf"|(?:^|[.;])(?:(?!{_DENIED})[^.;])*(?:\b(?:and|with|plus|besides|as well as|along with)|,)"
+        r"(?: (?:some|several|certain|various|many|a few))? (?:others\b|other (?!than\b|side\b|hand\b))"
+        rf"(?![^.;]{{0,60}}{_DENIED})"
         r"|(?:^|[.;,:]\s*|\band )(?:all )?(?:the )?(?:others?|remaining|rest)\b[^.;,]{0,40}"
         r"\b(?:is|are) (?:all |both |also )?(?:present|seen|visible|positive|evident|there)\b"
         r"|\bout of (?:place|position|line)\b|\b(?:wrong|right|correct) (?:place|position)\b"

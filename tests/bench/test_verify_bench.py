@@ -447,9 +447,15 @@ def test_mutants_are_chosen_by_hash_and_not_by_order(hand: list[Row]) -> None:
     assert max(sum(kind == each for _, kind, _ in chosen(hand[:12])) for each in kinds()) == 2
 
 
-HAND_REFUSED_AT_MOST = {"read": 0.07, "held out": 0.23}
-"""What is true of the hand-written sentences today: those that were read while rules were mended, and those that nobody
-has read. The goal is `run.REFUSED_AT_MOST`, which our own templates meet; `docs/verification.md` has the rates."""
+HAND_REFUSED_AT_MOST = {"read": 0.07, "held out": 0.25, "new": 0.5}
+"""What is true of a sample of the hand-written sentences today: of those that were read while rules were mended, of
+those that nobody has read, and of the sets with a number, of which few were mended. The goal is
+`run.REFUSED_AT_MOST`, which our own templates meet; `docs/verification.md` has the rates."""
+
+
+def standing(group: str) -> str:
+    """How far a group of sentences is known to those who mend rules."""
+    return "held out" if group.endswith("held out") else "new" if group[-1].isdigit() else "read"
 
 
 def test_a_small_sample_of_lies_is_caught_and_true_sentences_are_refused_no_more_than_measured(hand: list[Row]) -> None:
@@ -461,7 +467,7 @@ def test_a_small_sample_of_lies_is_caught_and_true_sentences_are_refused_no_more
     assert caught.hits / caught.n >= run.CAUGHT_AT_LEAST, f"{caught.n - caught.hits} of {caught.n} survive"
     for kind, bound in HAND_REFUSED_AT_MOST.items():
         groups = bench.clean_rates().items()
-        refused = sum((rate for group, rate in groups if group.endswith("held out") == (kind != "read")), Rate(0, 0))
+        refused = sum((rate for group, rate in groups if standing(group) == kind), Rate(0, 0))
         assert refused.hits / refused.n <= bound, f"{refused.hits} of {refused.n} that are {kind} are refused"
 
 

@@ -310,3 +310,80 @@ def test_comparisons_say_what_became_of_the_finding(sentence: str, before: str, 
         for second in states:
             assert (said(first, second, subject="one") is None) is ((first, second) == (before, after))
     assert said(before, after) is Reason.COMPARISON  # of whom, nobody knows
+
+
+LUNGS = _made(
+    "lungs",
+    {"modality": "DX", "anatomy": "chest", "view": "PA"},
+    {"consolidation": "present", "fracture": "present", "nodule": "absent"},
+    {"consolidation": "right"},
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "An area of consolidation in the {} lung.",
+        "There are areas of consolidation in the {} lung.",
+        "Consolidation within the {} lung.",
+        "The {} lung holds an area of consolidation.",
+    ],
+)
+def test_a_side_in_the_midst_of_a_name_is_a_side_all_the_same(words: str) -> None:
+    asked = {"ask": "presence", "concept": "consolidation"}
+    question = "Is there any consolidation?"
+    assert _reason(LUNGS, question, words.format("right"), ("consolidation",), **asked) is None
+    assert _reason(LUNGS, question, words.format("left"), ("consolidation",), **asked) is Reason.LATERALITY
+
+
+@pytest.mark.parametrize("fracture", ["A marked fracture", "An advanced fracture", "A notable fracture"])
+def test_a_word_of_severity_behind_an_article_is_no_verb(fracture: str) -> None:
+    asked = {"ask": "presence", "concept": "fracture"}
+    for said, reason in (("A fracture", None), (fracture, Reason.LABEL_INVENTED)):
+        assert _reason(LUNGS, "Is there a fracture?", f"{said} is evident.", ("fracture",), **asked) is reason
+
+
+@pytest.mark.parametrize("answer", ["Yes.", "The picture is a radiograph.", "A chest radiograph."])
+def test_where_nothing_is_to_be_located_the_answer_says_so(answer: str) -> None:
+    marked = Subject(
+        LUNGS.asset,
+        tuple(msgspec.structs.replace(one, exhaustive=True) for one in LUNGS.annotations),
+    )
+
+    def said(text: str) -> Reason | None:
+        return _judged(
+            (marked.asset,),
+            marked.annotations,
+            {"f": LabelNames(("consolidation", "fracture", "nodule"), world=World.COMPLETE, exhaustive=True)},
+            question="Outline every nodule.",
+            answer=text,
+            rests_on=(),
+            asked={"ask": "locate", "concept": "nodule", "label_set": "f", "all": True},
+        )
+
+    for true in ("There are no nodules.", "None.", "[]"):
+        assert said(true) is None
+    assert said(answer) is Reason.BOX
+
+
+def test_a_yes_to_a_change_that_is_not_understood_is_not_believed() -> None:
+    visits = tuple(
+        s.asset(f"at {day}", modality="CR", anatomy="chest", study=str(day), day_offset=day, subject="one")
+        for day in (0, 20)
+    )
+    told = tuple(
+        s.says(visit, Kind.MULTILABEL, "support devices", "f", n, state=state, world=World.COMPLETE)
+        for n, (visit, state) in enumerate(zip(visits, (State.ABSENT, State.PRESENT), strict=True))
+    )
+    now = "a support device is now present that was not there before."
+
+    def said(question: str, answer: str) -> Reason | None:
+        asked = {"ask": "compare", "concept": "support devices", "label_set": "f"}
+        names = {"f": LabelNames(("support devices",), world=World.COMPLETE)}
+        rests_on = ("support devices",)
+        return _judged(visits, told, names, question=question, answer=answer, rests_on=rests_on, asked=asked)
+
+    assert said("Are there new support devices?", f"Yes, {now}") is None
+    assert said("Are there new support devices?", f"No, {now}") is Reason.COMPARISON
+    for word in ("Yes", "No"):
+        assert said("Were support devices put in between the two films?", f"{word}, {now}") is Reason.COMPARISON

@@ -21,6 +21,9 @@ from curate.verify.unreadable import unreadable
         "A nodule, among other findings.",
         "The film shows all of the listed findings.",
         "A nodule on the left and elsewhere.",
+        "A nodule and other abnormalities.",
+        "A subdural haematoma, and other types of bleed.",
+        "No effusion. A nodule with several others.",
         "Grade 0: it is just beginning.",
     ],
 )
@@ -33,6 +36,9 @@ def test_what_cannot_be_read_surely_is_named(text: str) -> None:
     [
         "Neither a nodule nor a mass is seen.",
         "There is a nodule, and no other finding is present.",
+        "There is a nodule, and other findings are absent.",
+        "A nodule on the left, and the other one on the right.",
+        "A nodule is seen; on the other hand, there is no mass.",
         "None of the listed findings is present.",
         "The grade is 2.",
         "The effusion is on the left side.",
