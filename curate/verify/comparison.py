@@ -1,5 +1,6 @@
 """Comparisons with an earlier image need one, and say what became of the finding."""
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
@@ -22,6 +23,13 @@ _NEAR: Final = 5
 """A value is of the image that is named at most so many tokens behind it."""
 _OF_TISSUE: Final = ("plastic", "atory", "itic", "otic", "tic", "ative", "ous", "oid", "ular", "ural")
 """Endings of adjectives that say of what kind a change of tissue is."""
+_ONE: Final = r"(?:first|second|earlier|later|previous|prior|current|initial|baseline|latest|follow-up)"
+_ONE_ALONE: Final = re.compile(
+    rf"\b(?:only|solely|exclusively) (?:(?:on|in|by) )?(?:the )?{_ONE}\b|\b{_ONE}(?: [\w-]+)? (?:only|alone)\b",
+    re.IGNORECASE,
+)
+"""One of two images, and not the other."""
+_OPPOSITE: Final = {State.PRESENT: State.ABSENT, State.ABSENT: State.PRESENT}
 _CHANGED: Final = stem("changed")
 _KINDS_SET: Final = frozenset(_KINDS)
 _CHANGE: Final = {
@@ -266,10 +274,13 @@ def _bare_out_of_order(reading: Reading, key: str) -> bool:
 
 
 def _said_of_images(reading: Reading, key: str) -> Iterator[tuple[int, State]]:
-    """What the answer says of each image by itself."""
-    for image, named, state in reading.answer.statements:
-        if named in (key, None):
-            yield image, state
+    """What the answer says of each image by itself; what it says of one alone, it denies of the other."""
+    said = {(image, state) for image, named, state in reading.answer.statements if named in (key, None)}
+    yield from sorted(said)
+    if len(said) == 1 and _ONE_ALONE.search(reading.prose[1]):
+        image, state = said.pop()
+        if state in _OPPOSITE:
+            yield 1 - image, _OPPOSITE[state]
     if reading.chinese:
         for claim in reading.answer.claims:
             if claim.mention.key(CONCEPT) == key and claim.image is not None:

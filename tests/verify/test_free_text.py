@@ -284,6 +284,7 @@ def test_options_must_be_known_unique_and_offered() -> None:
         ("The pleural effusion persists.", "present", "present"),
         ("Pleural effusion is present on the second image but not on the first.", "absent", "present"),
         ("Neither image shows a pleural effusion.", "absent", "absent"),
+        ("The current film shows a pleural effusion, the previous film shows none.", "absent", "present"),
     ],
 )
 def test_comparisons_say_what_became_of_the_finding(sentence: str, before: str, after: str) -> None:
