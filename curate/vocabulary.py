@@ -12,7 +12,8 @@ __all__ = ["LabelNames", "Vocabulary"]
 class LabelNames(msgspec.Struct, frozen=True):
     """The concepts of one label set, sorted and each once, with the card's word on its silence.
 
-    `regions`: its geometry is the pixels of each concept (a semantic label map), so that nothing of it can be counted.
+    `regions`: its geometry is the pixels of each concept (a label map, segments of an organ), so that nothing of it can
+    be counted.
     """
 
     concepts: tuple[str, ...]

@@ -16,10 +16,13 @@ from curate.layouts.objects import StemIndex, labelled
 from curate.layouts.tree import Entry
 from curate.schema import Kind, Reason, Refusal, Unit, Verdict
 
-__all__ = ["REGION", "Masks", "MasksOptions", "is_label_map"]
+__all__ = ["REGION", "Masks", "MasksOptions", "marks_regions"]
 
 REGION: Final = "region"
 """The flag of all pixels of a concept, however many objects they are: never counted."""
+
+_SEGMENTED: Final = frozenset({"dicom_seg", "rtstruct"})
+"""Layouts whose segments are all pixels of their concept, unless `objects` says that each is one object."""
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -50,8 +53,10 @@ class MasksOptions(LayoutOptions, frozen=True):
             raise ValueError(f"per: {self.per} needs `label`, or a group (?P<label>...) in `pattern`")
 
 
-def is_label_map(labels: LabelSet) -> bool:
+def marks_regions(labels: LabelSet) -> bool:
     """True where a label set marks the pixels of each concept, not its instances."""
+    if labels.layout in _SEGMENTED:
+        return not labels.options.get("objects", False)
     return labels.layout == Masks.name and labels.options.get("per") == "value"
 
 

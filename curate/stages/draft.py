@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from curate import tasks
 from curate.card import Card
-from curate.layouts.masks import is_label_map
+from curate.layouts.masks import marks_regions
 from curate.recipe import TaskEntry
 from curate.rows import Asset, Draft, Subject, rows_of, subjects, to_table
 from curate.schema import ANNOTATIONS, ASSETS, DRAFTS, Form, Reason, Refusal, Unit
@@ -40,7 +40,7 @@ def vocabulary_in(scanned: Sidecar, card: Card) -> dict[str, LabelNames]:
     """The vocabulary of a source by what scan found and its card says of silence."""
     found: dict[str, list[str]] = scanned.statistics["vocabulary"]
     return {
-        each.name: LabelNames(tuple(sorted(found[each.name])), each.world, each.exhaustive, is_label_map(each))
+        each.name: LabelNames(tuple(sorted(found[each.name])), each.world, each.exhaustive, marks_regions(each))
         for each in card.labels
     }
 
@@ -79,7 +79,7 @@ class DraftStage:
     """One part per bucket of a source."""
 
     name = "draft"
-    version = 3
+    version = 4
     tables: tuple[str, ...] = ("drafts", "requests", "rejects")
     after: tuple[str, ...] = ("scan", "read")
 

@@ -33,7 +33,7 @@ class ClosedVqa:
     """Presence of each finding, and the view and modality of the image. What is uncertain is not asked."""
 
     name: ClassVar[str] = "closed_vqa"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = ClosedVqaOptions
 

@@ -1,4 +1,7 @@
-"""Counting, where every object is marked, or where the source states a count itself. Zero counts too."""
+"""Counting, where every object is marked, or where the source states a count itself. Zero counts too.
+
+What two label sets count is asked once, and not at all where their numbers differ.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +49,7 @@ class Count:
     """How many of each kind, and how many of all kinds of one label set."""
 
     name: ClassVar[str] = "count"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = CountOptions
 
@@ -57,10 +60,14 @@ class Count:
     def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
         """Counts by kind, then totals."""
         marked = _marked(subject, self.vocabulary)
-        for counted in (*marked, *_stated(subject)):
+        every = [*marked, *_stated(subject)]
+        first = {counted.concept: counted for counted in reversed(every)}
+        disputed = {one.concept for one in every if one.number != first[one.concept].number}
+        agreed = [one for one in every if one is first[one.concept] and one.concept not in disputed]
+        for counted in agreed:
             yield from drafts(self, subject.asset, _of_kind(subject.asset, counted))
         sets: dict[str, list[Counted]] = {}
-        for counted in marked:
+        for counted in (one for one in marked if one in agreed):
             sets.setdefault(counted.label_set, []).append(counted)
         for label_set, kinds in sets.items():
             named = set(_named(label_set, self.vocabulary))
@@ -84,7 +91,7 @@ def _marked(subject: Subject, vocabulary: Vocabulary) -> list[Counted]:
         own = [a for a in subject.annotations if a.label_set == label_set]
         if silence is None or not silence.exhaustive or any(a.kind not in GEOMETRY for a in own):
             continue
-        if any(group.region for group in found if group.label_set == label_set) or _is_label_map(label_set, vocabulary):
+        if any(group.region for group in found if group.label_set == label_set) or _of_regions(label_set, vocabulary):
             continue
         spoken = {annotation.concept for annotation in own}
         for concept in _named(label_set, vocabulary):
@@ -98,7 +105,7 @@ def _named(label_set: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     return names.concepts if names is not None else ()
 
 
-def _is_label_map(label_set: str, vocabulary: Vocabulary) -> bool:
+def _of_regions(label_set: str, vocabulary: Vocabulary) -> bool:
     names = vocabulary.get(label_set)
     return names is not None and names.regions
 

@@ -23,7 +23,7 @@ from curate.schema import Kind, Refusal
 from curate.tasks.base import Scope, TaskOptions, Vocabulary
 from curate.tasks.english import capitalised, indefinite, phrase, singular, thing_name
 from curate.tasks.facts import Objects, objects
-from curate.tasks.grounding import Grounding, GroundingOptions
+from curate.tasks.grounding import Grounding, GroundingOptions, undisputed
 from curate.tasks.wording import Said, drafts
 
 __all__ = ["DefinedGrounding", "definition_of"]
@@ -71,7 +71,7 @@ class DefinedGrounding:
     """One question per concept that has a definition and boxes."""
 
     name: ClassVar[str] = "defined_grounding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = DefinedGroundingOptions
 
@@ -84,7 +84,7 @@ class DefinedGrounding:
 
     def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
         """Locating questions with their definitions."""
-        for group in objects(subject, _KINDS):
+        for group in undisputed(subject.asset, objects(subject, _KINDS)):
             definition = definition_of(group.concept)
             located = None if definition is None else self._grounding.locate(subject.asset, group)
             if definition is not None and located is not None:

@@ -9,9 +9,10 @@ denied) and MeDSLIP (a dictionary of explanations). The rules and their reasons:
     its signs is not known: no label says so. So every sentence speaks of the class, by a frame of `frames.yaml`.
 *   It is told only of images made in the way of its file: what identifies an effusion on ultrasound is not what
     identifies it on a radiograph. Where the modality is not known, or the part of the body another, nothing is told.
-*   In a caption only what is present is described. A question may describe what is then found absent, where the source
-    states the absence or a closed label set gives it: without such questions each description would mean yes. Organs
-    that every such image shows are not asked about: of those each answer would be yes.
+*   In a caption only what is present is described; where the image shows several things, one of them is asked for.
+*   A question may describe what is then found absent, where the source states the absence or a closed label set gives
+    it: without such questions each description would mean yes. Organs that every such image shows are not asked about:
+    of those each answer would be yes.
 *   The sentence is filled in by code, word for word, whoever writes the rest; the verifier reads the files by itself.
 
 The sentences of a class stay a list: a draft holds one, and `curate publish --format class-prompts` writes them all.
@@ -22,6 +23,7 @@ import importlib.resources
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
@@ -140,7 +142,7 @@ class Descriptors:
     """Findings and classes with what is known of them in general."""
 
     name: ClassVar[str] = "descriptors"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = DescriptorsOptions
 
@@ -160,7 +162,8 @@ class Descriptors:
         )
         said: list[Said] = []
         if "caption" in self.options.styles:
-            said += itertools.chain.from_iterable(self._said(asset, finding, _caption) for finding in present)
+            caption = partial(_caption, exchange="one_of_several") if _are_several(subject) else _caption
+            said += itertools.chain.from_iterable(self._said(asset, finding, caption) for finding in present)
         if "question" in self.options.styles:
             shown = [finding for finding in present if not is_structure(finding)]
             asked = [*shown, *absent[: len(shown) + self.options.surplus_no]]
@@ -180,12 +183,17 @@ class Descriptors:
 _Make = Callable[[Asset, Finding, str], Said]
 
 
-def _caption(asset: Asset, finding: Finding, sentence: str) -> Said:
+def _are_several(subject: Subject) -> bool:
+    """True where the image is known to show more than one thing, described or not."""
+    return sum(one.state is State.PRESENT and not reads_as_label(one) for one in findings(subject)) > 1
+
+
+def _caption(asset: Asset, finding: Finding, sentence: str, *, exchange: str = "shown") -> Said:
     label = reads_as_label(finding)
     shown = some_things(finding) if finding.thing else a_thing(finding)
     return Said(
         aspect=f"{finding.concept}:caption:{sentence}",
-        exchange="labelled" if label else "shown",
+        exchange="labelled" if label else exchange,
         words={"shown": bare(finding) if label else shown, "knowledge": sentence},
         annotations=finding.annotations,
         constraints={"ask": "caption", "attributes": [], "knowledge": [finding.concept]},

@@ -2,9 +2,10 @@
 
 All boxes are asked for only where every object is marked; elsewhere one of them is, chosen by a hash. Masks and
 polygons take part with the box that encloses them, and so does a region of a label map: one box of all its pixels.
+What two label sets mark is asked about once, and not at all where both claim to mark all of it and do not agree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -18,11 +19,13 @@ from curate.tasks.picture import noun
 from curate.tasks.places import PixelBox, in_reading_order, json_list, pixel_box, sized
 from curate.tasks.wording import Said, drafts, hash_of
 
-__all__ = ["Grounding"]
+__all__ = ["Grounding", "undisputed"]
 
 _KINDS = frozenset({Kind.BOX, Kind.MASK, Kind.POLYGON})
 _SAME_PLACE = 0.8
 """Overlap (intersection over union) from which two boxes mark one place: what such a box holds has no one answer."""
+_AGREED = 0.5
+"""Overlap above which boxes of two label sets are of one object, as is usual where detections are scored."""
 
 
 class GroundingOptions(SpokenOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +44,7 @@ class Grounding:
     """Phrase to boxes for each concept, and box to phrase for some objects of each asset."""
 
     name: ClassVar[str] = "grounding"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = GroundingOptions
 
@@ -51,7 +54,7 @@ class Grounding:
 
     def draft(self, subject: Subject) -> Iterator[Draft | Refusal]:
         """Locating questions, then questions about regions."""
-        marked = objects(subject, _KINDS)
+        marked = undisputed(subject.asset, objects(subject, _KINDS))
         for group in marked:
             said = self.locate(subject.asset, group)
             if said is not None:
@@ -165,6 +168,26 @@ class Grounding:
             annotations=[annotation],
             constraints={"ask": "identify", "label_set": group.label_set},
         )
+
+
+def undisputed(asset: Asset, marked: Sequence[Objects]) -> list[Objects]:
+    """Each concept once, by the set that is exhaustive or named first; without those of which two sets contradict."""
+    kept = []
+    for group in marked:
+        rivals = sorted(
+            (other for other in marked if other.concept == group.concept), key=lambda one: not one.exhaustive
+        )
+        if rivals[0] is group and all(_agree(asset, group, other) for other in rivals[1:]):
+            kept.append(group)
+    return kept
+
+
+def _agree(asset: Asset, first: Objects, second: Objects) -> bool:
+    """False where both say where all of it is, and not at the same places."""
+    if not all(group.exhaustive or group.unique for group in (first, second)):
+        return True
+    ours, theirs = ([pixel_box(a, asset) for a in group.annotations] for group in (first, second))
+    return len(ours) == len(theirs) and all(any(a and b and _overlap(a, b) > _AGREED for b in theirs) for a in ours)
 
 
 def _overlap(first: PixelBox, second: PixelBox) -> float:

@@ -81,7 +81,7 @@ class HierarchicalVqa:
     """One conversation per image and label set: each group in the order of the tree, then findings under it."""
 
     name: ClassVar[str] = "hierarchical_vqa"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = HierarchicalVqaOptions
 

@@ -32,7 +32,7 @@ class LabelCaption:
     """One caption per asset that has something of its own to tell. Silence is never told as absence."""
 
     name: ClassVar[str] = "label_caption"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = LabelCaptionOptions
 

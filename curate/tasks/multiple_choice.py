@@ -96,7 +96,7 @@ class MultipleChoice:
     """One question each per exclusive class and grade, and some about findings and boxes."""
 
     name: ClassVar[str] = "multiple_choice"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = MultipleChoiceOptions
 

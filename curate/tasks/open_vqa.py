@@ -40,7 +40,7 @@ class OpenVqa:
     """What class, which findings, which grade, and what kind of image."""
 
     name: ClassVar[str] = "open_vqa"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "asset"
     Options: ClassVar[type[TaskOptions]] = OpenVqaOptions
 
@@ -171,12 +171,17 @@ def _attributes(asset: Asset) -> Iterator[Said]:
                 "value": value,
                 "a_value": indefinite(value, thing=True),
                 "part": body_part(asset) or "",
-                "is": verb(value),
+                "is": "are" if _is_several(value) else verb(value),
             },
             annotations=(),
             constraints={"ask": "attribute", "attribute": name},
             chinese=partial(_attribute_in_chinese, asset, name, value),
         )
+
+
+def _is_several(part: str) -> bool:
+    """True for parts of the body named together: `chest and abdomen`."""
+    return " and " in part
 
 
 def _attribute_in_chinese(asset: Asset, name: str, value: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Findings as noun phrases: with their side, in the right number, as a thing or as the name of a class."""
 
 from curate.rows import Annotation
-from curate.schema import Kind, Laterality
+from curate.schema import Kind, Laterality, State
 from curate.tasks.english import (
     indefinite,
     is_label,
@@ -28,11 +28,12 @@ def _name(finding: Finding) -> str:
 
 
 def bare(finding: Finding) -> str:
-    """The finding without an article: `left pleural effusion`; of paired anatomy on both sides `lungs`."""
+    """The finding without an article: `left pleural effusion`; of paired anatomy on both sides, or on none, `lungs`."""
     name = _name(finding)
+    both = finding.side == Laterality.BILATERAL or (finding.side is None and finding.state is State.ABSENT)
+    if both and is_unique(plural(name)) and not reads_as_label(finding):
+        return plural(name)
     if finding.side in _SIDES and _SIDES.isdisjoint(name.split(" ")):
-        if finding.side == Laterality.BILATERAL and is_unique(plural(name)):
-            return plural(name)
         return f"{finding.side} {name}"
     return name
 

@@ -55,7 +55,7 @@ class Temporal:
     """Comparisons of consecutive visits: open, closed, and of values."""
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     scope: ClassVar[Scope] = "subject"
     Options: ClassVar[type[TaskOptions]] = TemporalOptions
 

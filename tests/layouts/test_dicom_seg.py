@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from curate.card import Concept
+from curate.card import Concept, LabelSet
 from curate.images.dicom import read_header
 from curate.layouts.base import ImageRef, Record, Refused
 from curate.layouts.dicom_seg import DicomSeg
+from curate.layouts.masks import marks_regions
 from curate.layouts.stacks import uid_name
 from curate.schema import Annotator, Reason, State, Unit, Verdict
 from tests.layouts.scanning import context_of, scan, write
@@ -42,6 +43,12 @@ def test_a_segment_is_named_by_its_code_and_speaks_of_its_series(tmp_path: Path)
     assert (said.label, said.concept, said.code, said.code_system) == ("Liver", "liver", "10200004", "SCT")
     assert (said.mask.segment, said.annotator, said.state) == (1, Annotator.HUMAN, State.PRESENT)
     assert said.flags == ("region",)
+
+
+def test_segments_are_regions_unless_the_card_calls_each_an_object() -> None:
+    """So a slice without any segment has no number of kidneys either."""
+    for options, regions in (({}, True), ({"objects": True}, False)):
+        assert marks_regions(LabelSet("dicom_seg", "organs", options=options)) is regions
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,15 @@ def test_a_caption_describes_only_what_is_present() -> None:
     assert {tuple(msgspec.json.decode(one.constraints)["knowledge"]) for one in told} == {("Pleural Effusion",)}
 
 
+def test_of_several_things_a_caption_is_asked_for_one() -> None:
+    """The same request with another answer each time would have no right answer."""
+    several = s.chest("several", Pneumothorax="present", Cardiomegaly="present", Edema="absent")
+    for subject, one in ((several, True), (EFFUSION, False)):
+        asked = [draft.messages[0].content for draft in drafted(subject, styles=("caption",), variants=4)]
+        assert asked
+        assert all(bool(re.search(r"\b(one|something)\b", text)) is one for text in asked)
+
+
 def test_a_question_describes_what_is_there_and_what_is_stated_absent_and_nothing_doubtful() -> None:
     told = drafted(EFFUSION, styles=("question",))
     answers = {msgspec.json.decode(one.constraints)["concept"]: one.messages[1].content[:3] for one in told}
@@ -235,6 +244,25 @@ class TestStrings:
         assert self.strings(subject) == [
             f"Radiography chest posteroanterior {name}" for name in ("cardiomegaly", "edema")
         ]
+
+    def test_the_request_is_for_one_string_where_several_fit(self) -> None:
+        task = LabelStrings(LabelStringsOptions(variants=4), s.VOCABULARY)
+        alone, several = (
+            {draft.messages[0].content for draft in task.draft(subject) if isinstance(draft, Draft)}
+            for subject in (s.chest("1", Edema="present"), s.chest("2", Edema="present", Nodule="present"))
+        )
+        assert len(alone) == 4
+        assert not any(re.search(r"\bone\b", text) for text in alone)
+        assert all(re.search(r"\bone\b", text) for text in several)
+
+    def test_the_request_names_what_the_string_holds(self) -> None:
+        task = LabelStrings(LabelStringsOptions(variants=4), s.VOCABULARY)
+        for subject, parts in (
+            (s.chest("v", Edema="present"), "modality, body part, view and finding"),
+            (DIAGNOSES[0], "modality, specimen and class"),
+        ):
+            asked = [draft.messages[0].content for draft in task.draft(subject) if isinstance(draft, Draft)]
+            assert sum(f"its {parts}." in text or f": {parts}." in text for text in asked) == 2
 
     def test_what_is_not_known_is_left_out(self) -> None:
         asset = s.asset("u", labelled_by=["findings"])

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,20 @@ def test_what_is_on_both_sides_is_told_as_one_would(concept: str, told: str) -> 
     assert told in text
     assert "a bilateral" not in text
     assert "is the lungs" not in text
+
+
+def test_paired_anatomy_that_is_not_there_is_not_sought_like_a_finding() -> None:
+    shown = s.asset("empty", modality="CT", anatomy="abdomen", labelled_by=["findings"])
+    said = s.says(shown, Kind.MULTILABEL, "kidney", "findings", 0, state=State.ABSENT)
+    text = _texts(s.drafts_of(Subject(shown, (said,)), ("closed_vqa",), variants=20)).lower()
+    assert "the kidneys are not visible" in text
+    assert "a kidney" not in text
+
+
+def test_parts_of_the_body_named_together_are_several() -> None:
+    told = _texts(s.drafts_of(s.lettered("torso", anatomy="chest and abdomen"), ("open_vqa",), variants=40))
+    assert "The chest and abdomen are shown." in told
+    assert "abdomen is shown" not in told
 
 
 def test_what_is_uncertain_is_hedged_and_not_asked_closed() -> None:
@@ -288,6 +303,28 @@ def test_organs_of_a_label_map_are_shown_or_not_and_never_counted() -> None:
     assert list(make_task("count", {}, s.VOCABULARY).draft(s.lesions("none"))) == []
 
 
+@pytest.mark.parametrize(("second", "counts", "places"), [("ee", ["2"], 1), ("eee", [], 0)])
+def test_what_two_label_sets_mark_is_asked_once_and_only_where_they_agree(
+    second: str, counts: list[str], places: int
+) -> None:
+    """Two readers of one field: the same question would have two answers."""
+    first = s.smear("read twice", "ee")
+    again = [
+        msgspec.structs.replace(one, annotation_id=f"again {number}", label_set="again")
+        for number, one in enumerate(s.smear("read twice", second).annotations)
+    ]
+    asset = msgspec.structs.replace(first.asset, labelled_by=["again", "cells"])
+    subject = Subject(asset, (*first.annotations, *again))
+    names = {"cells": LabelNames(("erythrocyte",), exhaustive=True), "again": LabelNames(("erythrocyte",))}
+    told = {
+        task: [one.messages for one in make_task(task, {}, names).draft(subject) if isinstance(one, Draft)]
+        for task in ("count", "grounding")
+    }
+    assert [re.findall(r"\d+", answer.content) for _, answer in told["count"]] == [[number] for number in counts]
+    located = [question for question, _ in told["grounding"] if "JSON list" in question.content]
+    assert len(located) == places
+
+
 def test_a_region_of_a_label_map_is_located_as_one_region() -> None:
     drafts = s.drafts_of(s.lesions("areas", "edema", "enhancing tumor"), ("grounding",), variants=20)
     text = _texts(drafts)
@@ -306,7 +343,7 @@ def test_anatomy_that_is_there_once_is_not_counted_whatever_marks_it() -> None:
 
 def test_a_class_is_what_the_image_is_labelled_not_what_it_shows() -> None:
     text = _texts(s.drafts_of(s.classified("diagnosis", "Thalassemia"), variants=30)).lower()
-    assert any(words in text for words in ("classified as thalassemia", "labelled thalassemia"))
+    assert any(words in text for words in ("classified as thalassemia", "labeled thalassemia"))
     for words in ("shows thalassemia", "there is thalassemia", "is seen", "evidence of", "is present"):
         assert words not in text
 
