@@ -2,9 +2,10 @@
 
 Spec: openlineage.io, RunEvent 2-0-2. A run is the building of one part with these bytes: its id is made of the part and
 the digest of its sidecar, so that telling it twice is telling it once. Its event is COMPLETE, at the time of the
-sidecar's file; there is none for its start, since nothing in an output says when that was.
+sidecar's file; there is none for its start, since nothing in an output says when that was. A part that is not there
+has no event; the build that an error ended has one, FAIL, on the machine that it ran on and until the next one begins.
 
-A *job* is a stage of one source of the corpus. A *dataset* is a table of one source below the output.
+A *job* is a stage of one source of the corpus, or its build. A *dataset* is a table of one source below the output.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -26,6 +27,7 @@ from curate._version import __version__
 from curate.corpus import described
 from curate.errors import StoreError, UsageError
 from curate.schema import CATALOG_TABLES, TABLES
+from curate.standing import Stop, stop_noted
 from curate.store.freshness import cache_folder
 from curate.store.part import WHOLE, OutputFile, Part, Sidecar, Sidecars, encode_sidecar
 from curate.store.place import Place, is_remote
@@ -44,6 +46,7 @@ _FACETS: Final = {
     "version": f"{_SPEC}facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet",
     "outputStatistics": f"{_SPEC}facets/1-0-2/OutputStatisticsOutputDatasetFacet.json"
     "#/$defs/OutputStatisticsOutputDatasetFacet",
+    "errorMessage": f"{_SPEC}facets/1-0-1/ErrorMessageRunFacet.json#/$defs/ErrorMessageRunFacet",
     "dataQualityMetrics": f"{_SPEC}facets/1-0-2/DataQualityMetricsInputDatasetFacet.json"
     "#/$defs/DataQualityMetricsInputDatasetFacet",
 }
@@ -81,7 +84,8 @@ class Sent:
 
 
 def events(out: Place) -> Iterator[dict[str, Any]]:
-    """The event of every part, as plain JSON values, in the order in which the sidecars were written.
+    """The event of every part, as plain JSON values, in the order in which the sidecars were written; last what ended
+    the build, where an error did.
 
     Raises:
         UsageError: the place holds no corpus.
@@ -96,6 +100,9 @@ def events(out: Place) -> Iterator[dict[str, Any]]:
         sidecar = sidecars.get(part)
         if sidecar is not None:
             yield teller.event(sidecar, written[part], sidecars)
+    stop = stop_noted(out)
+    if stop is not None:
+        yield teller.failure(stop)
 
 
 class _Teller:
@@ -118,15 +125,42 @@ class _Teller:
         part = sidecar.part
         digest = hashlib.sha256(encode_sidecar(sidecar)).hexdigest()
         job = f"{self._corpus}.{part.stage}" + ("" if part.source == WHOLE else f".{part.source}")
+        return self._event(
+            "COMPLETE",
+            seconds,
+            job,
+            f"{part.part_id} {digest}",
+            inputs=[self._source(sidecar)] if part.stage == "scan" else self._inputs(part, sidecars),
+            outputs=self._outputs(sidecar),
+        )
+
+    def failure(self, stop: Stop) -> dict[str, Any]:
+        """The end of a build by an error: what it was about to write is unknown, what it wrote has its own events."""
+        error = _facet("errorMessage", message=stop.message, programmingLanguage="Python")
+        run = f"build {stop.seconds!r} {stop.message}"
+        return self._event("FAIL", stop.seconds, f"{self._corpus}.build", run, errorMessage=error)
+
+    def _event(
+        self,
+        kind: str,
+        seconds: float,
+        job: str,
+        run: str,
+        *,
+        inputs: Sequence[dict[str, Any]] = (),
+        outputs: Sequence[dict[str, Any]] = (),
+        **facets: dict[str, Any],
+    ) -> dict[str, Any]:
+        """An event; `run` is what tells its run from every other of this output."""
         return {
-            "eventType": "COMPLETE",
+            "eventType": kind,
             "eventTime": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds"),
             "producer": PRODUCER,
             "schemaURL": RUN_EVENT,
-            "run": {"runId": str(uuid.uuid5(_RUNS, f"{self._uri} {part.part_id} {digest}")), "facets": {}},
+            "run": {"runId": str(uuid.uuid5(_RUNS, f"{self._uri} {run}")), "facets": facets},
             "job": {"namespace": "curate", "name": job, "facets": {}},
-            "inputs": [self._source(sidecar)] if part.stage == "scan" else self._inputs(part, sidecars),
-            "outputs": self._outputs(sidecar),
+            "inputs": list(inputs),
+            "outputs": list(outputs),
         }
 
     def _source(self, sidecar: Sidecar) -> dict[str, Any]:

@@ -27,6 +27,7 @@ __all__ = [
     "Speed",
     "StageStatus",
     "Standing",
+    "Stop",
     "flow_of",
     "inputs_within",
     "misfits",
@@ -52,6 +53,14 @@ _ITEMS: Final = {
     "verify": Unit.DRAFT,
 }
 """What a stage is counted by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An error that ended a build, and when, in seconds since the epoch."""
+
+    message: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +248,11 @@ def note_stop(out: Place, problem: CurateError | None) -> None:
             replace_file(path, msgspec.json.encode({"error": type(problem).__name__, "message": str(problem)}))
 
 
-def stop_noted(out: Place) -> str | None:
+def stop_noted(out: Place) -> Stop | None:
     """What ended the last build that this machine knows of; null where none was ended by an error."""
+    path = cache_folder(out) / STOP_FILE
     try:
-        return str(msgspec.json.decode((cache_folder(out) / STOP_FILE).read_bytes())["message"])
+        return Stop(str(msgspec.json.decode(path.read_bytes())["message"]), path.stat().st_mtime)
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return None
 

@@ -69,7 +69,8 @@ class Watch:
             UsageError: the place holds no corpus.
         """
         stages = self._standing.look(time.time())
-        return Status(self._standing.name, stages, stop_noted(self._out))
+        stop = stop_noted(self._out)
+        return Status(self._standing.name, stages, None if stop is None else stop.message)
 
 
 def status(out: Place) -> Status:

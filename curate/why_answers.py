@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from curate.schema import REQUESTS
-from curate.store.parquet import iter_tables
+from curate.store.parquet import Range, iter_tables
 from curate.store.part import Sidecars
 from curate.store.place import Place
 from curate.why_rows import Blocks, plain, rows_of
@@ -48,14 +48,14 @@ def _answers_to(out: Place, connection: "duckdb.DuckDBPyConnection", request_id:
 
 def _body_of(out: Place, request_id: str) -> dict[str, Any] | None:
     """The body of a request, out of the draft parts."""
+    within = Range("request_id", request_id, request_id + "\0")
     for sidecar in Sidecars(out).listed("draft"):
         if request_id[0] not in sidecar.statistics.get("requests", {}):
             continue
-        for table in iter_tables(out, sidecar.of("requests"), REQUESTS, ("request_id", "body")):
+        for table in iter_tables(out, sidecar.of("requests"), REQUESTS, ("request_id", "body"), within):
             for row in table.to_pylist():
-                if row["request_id"] == request_id:
-                    body: dict[str, Any] = msgspec.json.decode(row["body"])
-                    return body
+                body: dict[str, Any] = msgspec.json.decode(row["body"])
+                return body
     return None
 
 

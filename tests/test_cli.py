@@ -207,6 +207,13 @@ def test_a_wrong_card_recipe_or_folder_is_a_usage_error(
     assert tree(tmp_path) == before  # nothing was written
 
 
+def test_an_output_that_no_file_system_can_name_is_a_usage_error(tmp_path: Path) -> None:
+    world = small_world(tmp_path, images=1)
+    said = world.build("x" * 300)
+    assert said.code == 2
+    assert "cannot be looked at: File name too long" in said.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -12,6 +12,7 @@ import pytest
 
 from curate.errors import StoreError, UsageError
 from curate.lineage import API_KEY, Sent, events, send
+from curate.standing import note_stop
 from curate.store.part import Sidecars
 from tests.crash.small import World, curate, small_world
 
@@ -86,6 +87,7 @@ def accepted(event: dict[str, Any]) -> None:
         "dataSource": lambda v: facets.datasource_dataset.DatasourceDatasetFacet(**v),
         "version": lambda v: facets.dataset_version_dataset.DatasetVersionDatasetFacet(**v),
         "outputStatistics": lambda v: facets.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(**v),
+        "errorMessage": lambda v: facets.error_message_run.ErrorMessageRunFacet(**v),
         "dataQualityMetrics": (
             lambda v: facets.data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet(**v)
         ),
@@ -102,7 +104,7 @@ def accepted(event: dict[str, Any]) -> None:
         eventType=standard.RunState[event["eventType"]],
         eventTime=event["eventTime"],
         producer=event["producer"],
-        run=standard.Run(runId=event["run"]["runId"]),
+        run=standard.Run(runId=event["run"]["runId"], facets=made(event["run"]["facets"])),
         job=standard.Job(namespace=event["job"]["namespace"], name=event["job"]["name"]),
         inputs=[
             standard.InputDataset(
@@ -133,6 +135,21 @@ def test_every_part_is_one_event_that_the_standard_takes(world: World) -> None:
     assert {event["eventType"] for event in told} == {"COMPLETE"}
     for event in told:
         accepted(event)
+
+
+def test_a_build_that_an_error_ended_is_a_failed_run_until_the_next_begins(tmp_path: Path) -> None:
+    made = small_world(tmp_path)
+    assert made.build("out", "-j", "1", "--stage", "scan").code == 0
+    note_stop(made.out(), StoreError("cannot write below out: No space left on device; free space"))
+    *parts, failed = events(made.out())
+    assert [event["eventType"] for event in parts] == ["COMPLETE"] * len(Sidecars(made.out()).parts())
+    accepted(failed)
+    assert (failed["eventType"], failed["job"]["name"]) == ("FAIL", "small.build")
+    assert "No space left" in failed["run"]["facets"]["errorMessage"]["message"]
+    target = tmp_path / "events.jsonl"
+    assert [send(made.out(), str(target), {}).sent for _ in range(2)] == [len(parts) + 1, 0]
+    note_stop(made.out(), None)
+    assert {event["eventType"] for event in events(made.out())} == {"COMPLETE"}
 
 
 def test_what_is_read_is_what_was_written_under_the_same_name(world: World) -> None:

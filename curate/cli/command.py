@@ -24,7 +24,11 @@ def place_named(text: str) -> Place:
         place = place_of(text)
     except UsageError as problem:
         raise click.BadParameter(str(problem)) from None
-    if isinstance(place, Path) and place.exists() and not place.is_dir():
+    try:
+        is_file = isinstance(place, Path) and place.exists() and not place.is_dir()
+    except OSError as problem:  # a name that is too long, a folder that may not be looked into
+        raise click.BadParameter(f"'{place}' cannot be looked at: {problem.strerror}.") from None
+    if is_file:
         raise click.BadParameter(f"Directory '{place}' is a file.")
     return place
 

@@ -7,6 +7,7 @@ would start it again by itself, but not say so.
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,13 @@ PATIENCE_S: Final = 300.0
 """How long a cluster may take to have the first worker ready: it may have to bring up a machine for it."""
 
 LOST: Final = (ActorDiedError, ActorUnavailableError, ObjectLostError)
+
+LOOK_S: Final = 2.0
+"""How often the driver looks whether a cluster of its own still stands. Where one does not, Ray itself waits for up to
+a minute, and then ends the driver's process without a word."""
+
+HEART: Final = ("gcs_server", "raylet")
+"""The processes without which a cluster is gone, as Ray names them."""
 
 STARTS_AT_MOST: Final = 5
 """So many workers may end before they are ready, in one list of jobs."""
@@ -74,7 +82,7 @@ class RayExecutor(ClusterExecutor):
         self._exit.callback(self._dismiss)
 
     def _dismiss(self) -> None:
-        if self._crew is not None:
+        if self._crew is not None and not _is_gone():
             self._crew.dismiss()
         self._crew = None
 
@@ -174,7 +182,11 @@ class _Pool:
     def _next(self) -> list[Any]:
         """What has come, at least one."""
         refs = [*self._hired, *self._served]
-        found, _ = ray.wait(refs, timeout=None if self._served else PATIENCE_S)
+        since = time.monotonic()
+        found: list[Any] = []
+        while not found and (self._served or time.monotonic() - since < PATIENCE_S):
+            _must_stand()
+            found, _ = ray.wait(refs, timeout=LOOK_S)
         if not found:
             has = ", ".join(
                 f"{name} {amount:g}"
@@ -228,6 +240,21 @@ class _Pool:
             raise WorkerError(f"a Ray worker could not run a job: {type(problem.cause).__name__}") from None
         self._crew.idle.append(worker)
         return number, said
+
+
+def _is_gone() -> bool:
+    """True where the cluster was started by this process and has lost what holds it together."""
+    node = ray_worker._global_node
+    return node is not None and any(name in HEART for name, _ in node.dead_processes())
+
+
+def _must_stand() -> None:
+    """Raises `WorkerError` where a cluster of our own is gone."""
+    if _is_gone():
+        raise WorkerError(
+            "the Ray cluster of this machine is gone: one of its processes was killed; see to the machine's memory, "
+            "then run the same command again: what was committed stays"
+        )
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from curate.stages.draft import vocabulary_digest, vocabulary_of
 from curate.stages.pictures import Pictures
 from curate.store.answers import StoredAnswer
 from curate.store.commit import PartWriter
-from curate.store.parquet import iter_tables
+from curate.store.parquet import Range, iter_tables
 from curate.store.part import WHOLE, Part, Sidecar
 from curate.tasks.wording import IMAGE_TOKEN
 
@@ -51,6 +51,9 @@ REQUESTS_PER_PART: Final = 8192
 
 _SYNC_EVERY: Final = 64
 """Answers between two syncs of the store to the disk; a killed process loses none of them either way."""
+
+_ID_DIGITS: Final = 8
+"""So many digits of its id decide which part a request is in."""
 
 _REASONS: Final = {
     Trouble.MODEL_REFUSED: Reason.MODEL_REFUSED,
@@ -150,6 +153,13 @@ def _slices(part: Part, parts: int) -> tuple[str, ...]:
     return tuple(f"{digit:x}" for digit in range(first, last))
 
 
+def _ids_of(part: Part, parts: int) -> Range:
+    """The ids of a part's requests: of a power of two of parts, each has the next ones."""
+    bucket, step = part.bucket or 0, 16**_ID_DIGITS // parts
+    below = f"{(bucket + 1) * step:0{_ID_DIGITS}x}" if bucket + 1 < parts else None
+    return Range("request_id", f"{bucket * step:0{_ID_DIGITS}x}", below)
+
+
 def outlook(run: Run) -> tuple[int, int]:
     """How many distinct first requests the committed drafts make, and how many of them have an answer in the store."""
     ids: set[str] = set()
@@ -218,18 +228,16 @@ class _Tray:
 
 def _requests_of(run: Run, part: Part, parts: int) -> dict[str, _Asked]:
     """The distinct requests of a part; of several witnesses the one with the smallest draft."""
-    bits = parts.bit_length() - 1
     rows: dict[str, tuple[dict[str, Any], Part]] = {}
     drafts: Counter[str] = Counter()
-    digits = set(_slices(part, parts))
+    digits, within = set(_slices(part, parts)), _ids_of(part, parts)
     for sidecar in _drafted(run):
         if digits.isdisjoint(sidecar.statistics.get("requests", {})):
             continue
-        for table in iter_tables(run.out, sidecar.of("requests"), REQUESTS):
-            ids = table.column("request_id").to_pylist()
-            mine = [n for n, key in enumerate(ids) if int(key[:8], 16) >> (32 - bits) == (part.bucket or 0)]
-            for row in table.take(mine).to_pylist():
-                key, home = row["request_id"], Part("read", sidecar.source, sidecar.bucket)
+        home = Part("read", sidecar.source, sidecar.bucket)
+        for table in iter_tables(run.out, sidecar.of("requests"), REQUESTS, within=within):
+            for row in table.to_pylist():
+                key = row["request_id"]
                 drafts[key] += row["drafts"]
                 if key not in rows or row["draft_id"] < rows[key][0]["draft_id"]:
                     rows[key] = (row, home)

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import StoreError
@@ -12,7 +14,16 @@ from curate.schema import CATALOG_TABLES, TABLES
 from curate.store.part import OutputFile
 from curate.store.place import Place, is_remote, open_binary
 
-__all__ = ["DAMAGE", "ROW_GROUP_BYTES", "HashingFile", "TableFile", "iter_tables", "open_parquet", "read_table"]
+__all__ = [
+    "DAMAGE",
+    "ROW_GROUP_BYTES",
+    "HashingFile",
+    "Range",
+    "TableFile",
+    "iter_tables",
+    "open_parquet",
+    "read_table",
+]
 
 ROW_GROUP_BYTES: Final = 32 * 2**20
 """A row group closes when its rows reach this size in memory: far below the 128 MB that readers cope with, and a
@@ -25,6 +36,10 @@ rows (bench/work7_catalog.py); no engine that opens them uses the page index eit
 IMAGE_GROUP_ROWS: Final = 100
 """About a hundred images a group keep a random access cheap (see performance.md, work 1)."""
 
+REQUEST_GROUP_ROWS: Final = 500
+"""Requests lie by id, and each part of rewrite reads a range of ids out of every file of them: a group is what it reads
+too much. Some 2 MB; smaller ones compress worse."""
+
 ZSTD_LEVEL: Final = 3
 
 PLAIN_LEAVES: Final = frozenset({"image.bytes", "video.bytes"})
@@ -32,6 +47,30 @@ PLAIN_LEAVES: Final = frozenset({"image.bytes", "video.bytes"})
 
 DAMAGE: Final = (OSError, pa.ArrowException, ValueError)
 """What the reader raises on damaged bytes; a name in a damaged footer that is no text is a plain `ValueError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows whose text in `column` is at least `low` and below `below`; null: no upper end. Compared by code points."""
+
+    column: str
+    low: str
+    below: str | None = None
+
+    def may_lie_in(self, group: pq.RowGroupMetaData, index: int) -> bool:
+        """False where the statistics of a group rule it out; `index` is that of the column."""
+        told = group.column(index).statistics
+        if told is None or not told.has_min_max:
+            return True
+        return bool(told.max >= self.low and (self.below is None or told.min < self.below))
+
+    def rows(self, table: pa.Table) -> pa.Table:
+        """Those of a table."""
+        column = table.column(self.column)
+        within = pc.greater_equal(column, self.low)
+        if self.below is not None:
+            within = pc.and_(within, pc.less(column, self.below))
+        return table.filter(within)
 
 
 class HashingFile:
@@ -97,7 +136,7 @@ class TableFile:
         self._pending_bytes = 0
         self._pending_rows = 0
         self._writer = pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, **_settings(schema))
-        self._group_rows = IMAGE_GROUP_ROWS if _is_images(schema) else None
+        self._group_rows = _group_rows(schema)
         self._even = _is_of_catalog(schema)
         self._group_bytes = CATALOG_GROUP_BYTES if self._even else ROW_GROUP_BYTES
 
@@ -140,8 +179,11 @@ class TableFile:
         self._pending_bytes, self._pending_rows = left.nbytes, left.num_rows
 
 
-def _is_images(schema: pa.Schema) -> bool:
-    return bool(schema.equals(TABLES["images"]))
+def _group_rows(schema: pa.Schema) -> int | None:
+    """The most rows of a group; null where bytes alone decide."""
+    if schema.equals(TABLES["images"]):
+        return IMAGE_GROUP_ROWS
+    return REQUEST_GROUP_ROWS if schema.equals(TABLES["requests"]) else None
 
 
 def _is_of_catalog(schema: pa.Schema) -> bool:
@@ -209,18 +251,35 @@ def read_table(
 
 
 def iter_tables(
-    out: Place, files: Sequence[OutputFile], schema: pa.Schema, columns: Sequence[str] | None = None
+    out: Place,
+    files: Sequence[OutputFile],
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    within: Range | None = None,
 ) -> Iterator[pa.Table]:
-    """The row groups of committed files, one table each."""
+    """The row groups of committed files, one table each; with `within` only its rows, of the groups that hold some.
+
+    The column of `within` must be among the columns.
+    """
     for file in files:
         parquet = open_parquet(out / file.name)
         try:
             if not parquet.schema_arrow.equals(schema):
                 raise StoreError(f"{out / file.name} has other columns than this version writes; build again")
-            for group in range(parquet.num_row_groups):
-                yield parquet.read_row_group(group, columns=list(columns) if columns else None)
+            for group in _groups(parquet, within):
+                table = parquet.read_row_group(group, columns=list(columns) if columns else None)
+                yield table if within is None else within.rows(table)
         except DAMAGE as problem:
             raise _unreadable(out / file.name, problem, "is damaged") from None
+
+
+def _groups(parquet: pq.ParquetFile, within: Range | None) -> list[int]:
+    """The row groups to read."""
+    groups = range(parquet.num_row_groups)
+    if within is None:
+        return list(groups)
+    index = parquet.schema.names.index(within.column)
+    return [group for group in groups if within.may_lie_in(parquet.metadata.row_group(group), index)]
 
 
 def _unreadable(path: Place, problem: BaseException, what: str) -> StoreError:

@@ -1,5 +1,6 @@
 """Recipes as DAGs, in a real Airflow: built to the end, killed and retried, refused, and the same bytes as without."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -14,9 +15,11 @@ from click.testing import CliRunner
 
 from curate.cli import cli
 from curate.plan import load
+from curate.store.place import digest_of, walk
 from tests.airflow.conftest import Airflow
 from tests.conftest import ROOT
 from tests.crash.small import World, small_world, tree
+from tests.store.server import BUCKET, remote, s3_server
 
 PIPELINES = ROOT / "pipelines"
 
@@ -158,6 +161,25 @@ def test_keys_reach_curate_but_no_log(airflow: Airflow, world: World, tmp_path: 
     assert "public demonstration key" not in log
     assert "5f5f" not in log
     assert str(key) not in log
+
+
+def test_a_dag_builds_the_same_into_an_object_store_that_refuses_now_and_then(
+    airflow: Airflow, world: World, tmp_path: Path
+) -> None:
+    count = itertools.count(1)
+    with s3_server() as store, store.failing(lambda _: 503 if next(count) % 40 == 0 else None):
+        settings = {
+            "CURATE_OUT": f"s3://{BUCKET}/dags",
+            "CURATE_PARTS_PER_TASK": "8",
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }
+        log = airflow.test("small", tmp_path / "recipes", tmp_path, **settings)
+        assert succeeded(log), log
+        out = remote("dags/small")
+        objects = {one.name: digest_of(out / one.name)[0] for one in walk(out)}
+    assert world.build("local").code == 0
+    built = {name: digest for name, digest in objects.items() if not name.startswith("checks/")}
+    assert built == corpus(world.out("local"))
 
 
 def test_the_seven_sources_are_the_same_from_airflow_and_from_the_command(

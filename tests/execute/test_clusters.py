@@ -141,6 +141,32 @@ def test_a_scheduler_that_goes_away_ends_the_build_with_a_word(tmp_path: Path) -
             run(executor, tmp_path, jobs())
 
 
+RAY_WITHOUT = """
+import sys
+from tests.execute.test_clusters import CALL, Limits, RayExecutor, Work, msgspec, psutil
+
+def jobs():
+    yield {"items": ["hang-1"]}
+    for process in psutil.Process().children(recursive=True):
+        if sys.argv[2] in process.exe():
+            process.kill()
+
+with RayExecutor(1) as executor:
+    work = Work(CALL, msgspec.json.encode({"folder": sys.argv[1]}), Limits(item_s=600))
+    list(executor.run(work, jobs(), lambda _: None))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", ["raylet", "gcs_server"])
+def test_a_ray_cluster_of_our_own_that_loses_its_heart_ends_the_build_with_a_word(tmp_path: Path, process: str) -> None:
+    """In a process of its own: Ray ends the driver of such a cluster after a while, without a word."""
+    command = [sys.executable, "-c", RAY_WITHOUT, str(tmp_path), process]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120)
+    assert said.returncode == 1
+    assert "WorkerError: the Ray cluster of this machine is gone" in said.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "address"), [("dask", "tcp://127.0.0.1:9"), ("dask", "nonsense"), ("ray", "127.0.0.1:9")]
 )
