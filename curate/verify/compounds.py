@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from curate.verify.bodily import places_within
 from curate.verify.cue_words import cues
 from curate.verify.lexicon import (
     ATTRIBUTE,
@@ -138,6 +139,8 @@ def composed(
                 (_names_a_finding(item) and not exact) or _before_finding(item, items, compound.key)
             ):
                 continue  # `an enlarged polyp` is no enlargement of another thing
+            if _is_elsewhere(item, compound, tokens):
+                continue
             parts = _parts(item, compound, items, tokens)
             said = [part for part in parts or () if part is item or not _is_place(part)]
             if parts is None or not taken.isdisjoint(_tokens_of(part for part in parts if not _is_place(part))):
@@ -156,6 +159,15 @@ def composed(
     if not taken:
         return found, frozenset()
     return tuple(sorted(result, key=lambda mention: mention.start)), frozenset(taken)
+
+
+def _is_elsewhere(item: _Item, compound: Compound, tokens: Sequence[Token]) -> bool:
+    """True for a finding that names a place of its own: `pleural effusion` is none of the abdomen."""
+    if not _names_a_finding(item):
+        return False
+    named = places_within(" ".join(token.low for token in tokens[item.start : item.end - 1]))
+    own = compound.places | {key for kind, key in compound.units if kind == PLACE_UNIT}
+    return bool(named) and bool(own) and named.isdisjoint(own)
 
 
 def _told(item: _Item, key: str) -> Mention:

@@ -97,17 +97,21 @@ class Facts:
         none = {_is_none(grade) for grade in self.grades[key]}
         return None if len(none) != 1 else State.ABSENT if none.pop() else State.PRESENT
 
-    def _of_kind(self, key: str) -> State | None:
-        """The state of a general word, by those that it covers: present if one of them is, absent if all are."""
+    def _of_kind(self, key: str, within: frozenset[str] = frozenset()) -> State | None:
+        """The state of a general word, by those that it covers: present if one of them is, absent if all are.
+
+        `within`: the places that it is said of, if any; what names other places is not covered.
+        """
         front, _, last = key.rpartition(" ")
-        if front and key not in broader() and last in broader() and places_within(front) & self.places:
-            return self._of_kind(last)  # a skin lesion is a lesion
+        if front and key not in broader() and last in broader() and (here := places_within(front)) & self.places:
+            return self._of_kind(last, here)  # a skin lesion is a lesion, a liver lesion is no lung lesion
         narrower = broader().get(key, frozenset())
         kinds = [
             states
             for other, states in self.states.items()
             if (other in narrower or other.endswith(f" {key}") or ("*" in narrower and other not in _sound()))
             and not other.startswith(_NO)
+            and not (within and (named := places_within(other)) and named.isdisjoint(within))
         ]
         if {State.PRESENT} in kinds:
             return State.PRESENT

@@ -388,3 +388,26 @@ def test_a_yes_to_a_change_that_is_not_understood_is_not_believed() -> None:
     assert said("Are there new support devices?", f"No, {now}") is Reason.COMPARISON
     for word in ("Yes", "No"):
         assert said("Were support devices put in between the two films?", f"{word}, {now}") is Reason.COMPARISON
+
+
+TORSO = _made(
+    "torso",
+    {"modality": "CT", "anatomy": "chest and abdomen"},
+    {"liver": "present", "lung": "present", "liver lesion": "present", "ascites": "present", "kidney stone": "present"},
+    {"kidney stone": "right"},
+)
+
+
+@pytest.mark.parametrize(
+    ("true", "false"),
+    [
+        ("CT of the chest and abdomen with a liver lesion.", "CT of the chest and abdomen with a lung lesion."),
+        (
+            "This is a CT of the abdomen. It shows a right kidney stone, ascites and a liver lesion.",
+            "This is a CT of the abdomen. It shows a right kidney stone, pleural effusion and a liver lesion.",
+        ),
+    ],
+)
+def test_a_finding_of_another_organ_is_another_finding(true: str, false: str) -> None:
+    assert _reason(TORSO, "Describe this image.", true, ("liver lesion",), **CAPTION) is None
+    assert _reason(TORSO, "Describe this image.", false, ("liver lesion",), **CAPTION) is not None
