@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,7 +173,8 @@ class _Work:
 
     def bring(self, items: list[_Item]) -> int:
         """Bring every file that is not here yet; how many that were."""
-        missing = [item for item in items if not self._is_whole(item)]
+        disputed = _disputed(self.notes.entries().values())
+        missing = [item for item in items if not self._is_whole(item, disputed)]
         if not missing:
             return 0
         self._check_space(missing)
@@ -193,9 +194,11 @@ class _Work:
                 raise problem
         return len(missing)
 
-    def _is_whole(self, item: _Item) -> bool:
+    def _is_whole(self, item: _Item, disputed: Set[str]) -> bool:
         entry = self.notes.entry(item.key)
-        return entry is not None and all(self.notes.is_there(piece) for piece in entry.pieces)
+        return entry is not None and all(
+            piece.path not in disputed and self.notes.is_there(piece) for piece in entry.pieces
+        )
 
     def _one(self, item: _Item, total: int | None) -> None:
         wanted, before = item.wanted, self.notes.entry(item.key)
@@ -301,6 +304,13 @@ def _settled(card: Card, notes: Notes, items: list[_Item], *, came: int, came_by
         unproved=sum(not entry.is_proved for entry in now.values()),
         left_out=sum(entry.left_out for entry in now.values()),
     )
+
+
+def _disputed(entries: Iterable[Entry]) -> Set[str]:
+    """Paths that several files brought with different bytes: whose lie there, size and time stamp need not tell."""
+    first: dict[str, str] = {}
+    pieces = [piece for entry in entries for piece in entry.pieces]
+    return {piece.path for piece in pieces if first.setdefault(piece.path, piece.sha256) != piece.sha256}
 
 
 def _pieces(source: str, entries: Mapping[str, Entry]) -> dict[str, Piece]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import DataError
+from curate.fetch.receipt import Notes
 from curate.fetch.run import Fetched
 from curate.layouts import archives
 from tests.fetch.conftest import card_of
@@ -125,6 +126,20 @@ def test_what_a_refused_archive_left_behind_does_not_enter_a_later_fetch(brought
             brought(card_of({"url": f"{server.url}/a.tar", "unpack": "tar"}))
         brought(card_of({"url": f"{server.url}/b"}))
     assert _below(tmp_path / "example") == {"b": b"good"}
+
+
+def test_whose_bytes_lie_at_a_disputed_path_is_not_told_by_its_time_stamp(
+    brought: Bring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both archives may be unpacked within one tick of the clock."""
+    monkeypatch.setattr(Notes, "is_there", lambda *_: True)
+    with serving({"/a.zip": Served(zipped({"x": b"1"})), "/b.zip": Served(zipped({"x": b"2"}))}) as server:
+        first, second = ({"url": f"{server.url}/{name}.zip", "unpack": "zip"} for name in "ab")
+        brought(card_of(first))
+        with pytest.raises(DataError, match="both bring x"):
+            brought(card_of(first, second))
+        brought(card_of(first, second | {"into": "b"}))
+    assert _below(tmp_path / "example") == {"x": b"1", "b/x": b"2"}
 
 
 def test_two_archives_that_bring_one_path_with_different_bytes_are_refused(brought: Bring, tmp_path: Path) -> None:
