@@ -15,12 +15,12 @@ def claim(corpus: Corpus, out: Place, key: ProjectKey) -> None:
     """Say in the output what it is; refuse a folder that is something else."""
     _keep_apart(corpus, out)
     target = out / CORPUS_FILE
+    if not _is_described(target) and _has_foreign_files(out) and not _is_described(target):  # nor claimed meanwhile
+        raise UsageError(f"{out} is not empty and holds no corpus; choose another --out")
     if _is_described(target):
         before = described(out).recipe.get("name")
         if before != corpus.recipe.name:
             raise UsageError(f"{out} holds the corpus {before!r}, not {corpus.recipe.name!r}; choose another --out")
-    elif _has_foreign_files(out):
-        raise UsageError(f"{out} is not empty and holds no corpus; choose another --out")
     replace_file(target, corpus.described(key))
 
 

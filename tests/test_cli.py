@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from curate.cli import cli
+from curate.corpus import CORPUS_FILE
+from curate.store.place import Place, names_in
 from tests.conftest import ROOT
 from tests.crash.small import CARD, World, curate, draw, small_world, tree, write_csv, write_yaml
 
@@ -457,3 +459,17 @@ def test_an_interrupt_that_python_wraps_is_still_an_interrupt(monkeypatch: pytes
     answer = CliRunner().invoke(cli, ["gc", str(tmp_path)])
     assert answer.exit_code == 130
     assert "Traceback" not in answer.output
+
+
+def test_an_output_that_another_build_claims_in_between_is_shared(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for a description and the look at what else is there."""
+
+    def claimed(place: Place) -> set[str]:
+        (world.out("shared") / CORPUS_FILE).write_bytes((world.out() / CORPUS_FILE).read_bytes())
+        return names_in(place)
+
+    world.out("shared").mkdir()
+    monkeypatch.setattr("curate.claim.names_in", claimed)
+    assert world.build("shared").code == 0

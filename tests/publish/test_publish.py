@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars
 import pytest
 
+from curate import open_catalog
 from curate.corpus import CORPUS_FILE
 from curate.errors import GateError, StoreError, UsageError
 from curate.phantom import write_phantoms
@@ -97,11 +99,9 @@ def test_rows_are_chosen_by_a_query_that_the_release_tells(corpus: Path, tmp_pat
     readme = (tmp_path / "there" / "README.md").read_text()
     assert BALANCED.strip() in readme
     assert "the query of this release leaves it out" in readme
-    answers = [
-        record["conversations"][1]["value"].lower()
-        for path in (tmp_path / "there" / "llava").glob("*.json")
-        for record in json.loads(path.read_text())
-    ]
+    going = polars.read_parquet(tmp_path / "there/index/rows-*.parquet", columns=["pair_id"])
+    told = open_catalog(corpus).pairs.join(going.lazy(), on="pair_id", how="semi").collect()
+    answers = [messages[-1]["content"].lower() for messages in told["messages"]]
     assert len(answers) == sum(done.rows.values())
     assert sum(answer.startswith("yes") for answer in answers) == sum(answer.startswith("no") for answer in answers)
 
